@@ -1,0 +1,29 @@
+//! TPM 2.0 Library as a pure library: bytes in, bytes out.
+//!
+//! See the TCG "Trusted Platform Module Library Specification", Family "2.0", Parts 1–4. Names are the
+//! specification's; section numbers in comments refer to it.
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::unreachable
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::allow_attributes,
+        reason = "a test may panic: that is how it fails"
+    )
+)]
+
+pub mod alg;
+pub mod crypto;
+pub mod platform;
+pub mod rc;
+mod tpm;
+
+pub use platform::Platform;
+pub use tpm::{Locality, MAX_COMMAND_SIZE, MAX_RESPONSE_SIZE, Manufacture, ResponseBuffer, StartError, Tpm};
