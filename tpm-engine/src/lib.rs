@@ -20,6 +20,7 @@
 )]
 
 pub mod alg;
+pub mod bytes;
 pub mod crypto;
 pub mod platform;
 pub mod rc;
