@@ -58,7 +58,10 @@ impl<const N: usize> Bytes<N> {
     /// The bytes without trailing zeros: how authorization values are compared and used (Part 1, 19.6.4.3).
     #[must_use]
     pub fn without_trailing_zeros(&self) -> &[u8] {
-        let end = self.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
+        let end = self
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last.saturating_add(1));
         self.get(..end).unwrap_or_default()
     }
 
