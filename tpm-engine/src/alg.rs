@@ -76,6 +76,16 @@ identifiers! {
     }
 }
 
+impl BlockCipher {
+    /// Size of a block in bytes: also of an initialization vector.
+    #[must_use]
+    pub const fn block_size(self) -> usize {
+        match self {
+            Self::Aes => 16,
+        }
+    }
+}
+
 identifiers! {
     /// Modes of a block cipher (TPMI_ALG_CIPHER_MODE).
     pub enum CipherMode: u16 {

@@ -21,10 +21,25 @@
 
 pub mod alg;
 pub mod bytes;
+mod commands;
 pub mod crypto;
+mod dictionary_attack;
+mod entity;
+mod handle;
+mod marshal;
+mod nv;
+mod object;
+mod pipeline;
 pub mod platform;
+mod profile;
 pub mod rc;
+mod sequence;
+mod session;
+mod state;
+#[cfg(test)]
+mod testing;
 mod tpm;
+mod types;
 
 pub use platform::Platform;
 pub use tpm::{Locality, MAX_COMMAND_SIZE, MAX_RESPONSE_SIZE, Manufacture, ResponseBuffer, StartError, Tpm};

@@ -1,6 +1,29 @@
 //! The TPM as its host sees it.
 
-use crate::platform::Platform;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::alg::HashAlg;
+use crate::bytes::{Bytes, Digest};
+use crate::crypto::drbg::HmacDrbg;
+use crate::crypto::hash::Hasher;
+use crate::handle::{Handle, PCR_COUNT};
+use crate::object::Objects;
+use crate::platform::{Clock, Entropy, EntropyError, Platform, StoreError};
+use crate::profile::{self, Profile};
+use crate::session::Sessions;
+use crate::state::Watched;
+use crate::state::nv_memory::{LoadError, NvMemory};
+use crate::state::orderly::{ClearState, ClockRecord, OrderlyNv, ResetState};
+use crate::state::pcr::PcrValues;
+use crate::state::persistent::{
+    AuthPolicy, CURRENT_DERIVATION, CommandAudit, Counters, DictionaryAttack, Hierarchies, HierarchyRecord,
+    PcrAllocation, Persistent, PrimarySeed, SEED_SIZE,
+};
+use crate::state::time::Timer;
+use crate::types::pcr::PcrSelection;
 
 /// Largest command in bytes (TPM_PT_MAX_COMMAND_SIZE).
 pub const MAX_COMMAND_SIZE: usize = 4096;
@@ -29,6 +52,11 @@ impl Locality {
     pub const fn number(self) -> u8 {
         self.0
     }
+
+    /// Its bit in a mask of localities 0–4; 0 for extended ones.
+    pub(crate) const fn bit(self) -> u8 {
+        if self.0 < 5 { 1 << self.0 } else { 0 }
+    }
 }
 
 /// Where a response is written: a buffer of [`MAX_RESPONSE_SIZE`] bytes that is reused from command to command.
@@ -52,6 +80,16 @@ impl ResponseBuffer {
     pub fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
+
+    /// The whole buffer, to write a response into.
+    pub(crate) fn buffer(&mut self) -> &mut [u8] {
+        self.bytes.as_mut_slice()
+    }
+
+    /// Says how much of the buffer is the response.
+    pub(crate) fn set_len(&mut self, len: usize) {
+        self.len = len.min(MAX_RESPONSE_SIZE);
+    }
 }
 
 /// What is decided once, when a TPM is made.
@@ -63,10 +101,10 @@ pub struct Manufacture {}
 pub enum StartError {
     /// The state store failed.
     #[error(transparent)]
-    Store(#[from] crate::platform::StoreError),
+    Store(#[from] StoreError),
     /// The entropy source failed.
     #[error(transparent)]
-    Entropy(#[from] crate::platform::EntropyError),
+    Entropy(#[from] EntropyError),
     /// The store holds state that this program cannot read.
     #[error("the TPM state is damaged or of an unknown version: {0}")]
     State(String),
@@ -78,9 +116,65 @@ pub enum StartError {
     AlreadyManufactured,
 }
 
+impl From<LoadError> for StartError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Store(error) => Self::Store(error),
+            LoadError::Empty => Self::NotManufactured,
+            LoadError::Record(..) => Self::State(error.to_string()),
+        }
+    }
+}
+
+/// How far the TPM is on its way from `_TPM_Init` to operation (Part 1, 12.2.2 and 12.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// No `_TPM_Init` yet: no power.
+    Off,
+    /// After `_TPM_Init`; TPM2_Startup must come next. Whether an H-CRTM measured before it.
+    Initialized { hcrtm: bool },
+    /// After TPM2_Startup.
+    Started,
+    /// An internal fault was found; the reason goes to the log and TPM2_GetTestResult.
+    Failed(&'static str),
+}
+
+/// What the command that is running knows of its circumstances.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) locality: Locality,
+    /// A sequence that ends with this command: flushed when the response has been authorized with its value.
+    pub(crate) flush_after: Option<Handle>,
+}
+
 /// One TPM.
 pub struct Tpm {
-    platform: Platform,
+    pub(crate) platform_clock: Box<dyn Clock>,
+    pub(crate) entropy: Box<dyn Entropy>,
+    pub(crate) cancel: Arc<std::sync::atomic::AtomicBool>,
+    pub(crate) presence: Arc<std::sync::atomic::AtomicBool>,
+    pub(crate) profile: &'static Profile,
+    pub(crate) nv: NvMemory,
+    pub(crate) phase: Phase,
+    pub(crate) current: Current,
+    pub(crate) rng: HmacDrbg,
+    pub(crate) timer: Timer,
+    pub(crate) reset: Watched<ResetState>,
+    pub(crate) clear: Watched<ClearState>,
+    pub(crate) pcrs: Watched<PcrValues>,
+    pub(crate) orderly_nv: Watched<OrderlyNv>,
+    pub(crate) sessions: Sessions,
+    pub(crate) objects: Objects,
+    /// The session that alone has audited all commands since it became exclusive (Part 1, 32.3).
+    pub(crate) exclusive_audit: Option<Handle>,
+    /// Value of Time, in milliseconds, at which dictionary-attack self-healing last forgave a try.
+    pub(crate) da_heal_since: u64,
+    /// Value of Time, in milliseconds, at which the lockout authorization was blocked.
+    pub(crate) da_lockout_since: u64,
+    /// An `_TPM_Hash_*` sequence in progress.
+    pub(crate) hash_sequence: Option<arrayvec::ArrayVec<Hasher, 8>>,
+    /// tpmEstablished: a D-RTM sequence has run.
+    pub(crate) established: bool,
 }
 
 impl Tpm {
@@ -88,8 +182,30 @@ impl Tpm {
     ///
     /// # Errors
     /// When the store is not empty, or store or entropy fail.
-    pub fn manufacture(platform: Platform, _options: &Manufacture) -> Result<Self, StartError> {
-        Ok(Self { platform })
+    pub fn manufacture(mut platform: Platform, _options: &Manufacture) -> Result<Self, StartError> {
+        if !platform.store.load()?.is_empty() {
+            return Err(StartError::AlreadyManufactured);
+        }
+        let profile = &profile::DEFAULT;
+        let mut rng = seeded_rng(platform.entropy.as_mut())?;
+        let state = factory_state(&mut rng, profile);
+        let Platform {
+            entropy,
+            clock,
+            store,
+            cancel,
+            physical_presence,
+        } = platform;
+        let nv = NvMemory::create(store, profile, state)?;
+        Ok(Self::assemble(
+            nv,
+            profile,
+            rng,
+            entropy,
+            clock,
+            cancel,
+            physical_presence,
+        ))
     }
 
     /// Loads the TPM that the store holds.
@@ -97,47 +213,281 @@ impl Tpm {
     /// # Errors
     /// [`StartError::NotManufactured`] for an empty store; otherwise what is wrong with the state.
     pub fn load(platform: Platform) -> Result<Self, StartError> {
-        Ok(Self { platform })
+        let Platform {
+            mut entropy,
+            clock,
+            store,
+            cancel,
+            physical_presence,
+        } = platform;
+        let (nv, profile) = NvMemory::load(store)?;
+        let rng = seeded_rng(entropy.as_mut())?;
+        Ok(Self::assemble(
+            nv,
+            profile,
+            rng,
+            entropy,
+            clock,
+            cancel,
+            physical_presence,
+        ))
     }
 
-    /// `_TPM_Init` (Part 3, 9.2): power-on or reset. The next command must be TPM2_Startup.
-    pub fn power_on(&mut self) {}
-
-    /// Runs one command and writes its response; never fails, as every error is a response code.
-    pub fn execute(&mut self, _locality: Locality, _command: &[u8], response: &mut ResponseBuffer) {
-        let _ = &self.platform;
-        let failure = [0x80, 0x01, 0, 0, 0, 10, 0, 0, 1, 1];
-        if let Some(out) = response.bytes.get_mut(..failure.len()) {
-            out.copy_from_slice(&failure);
-            response.len = failure.len();
+    fn assemble(
+        nv: NvMemory,
+        profile: &'static Profile,
+        mut rng: HmacDrbg,
+        entropy: Box<dyn Entropy>,
+        mut platform_clock: Box<dyn Clock>,
+        cancel: Arc<std::sync::atomic::AtomicBool>,
+        presence: Arc<std::sync::atomic::AtomicBool>,
+    ) -> Self {
+        let timer = Timer::new(&nv.clock, platform_clock.as_mut());
+        let reset = ResetState::new(&mut rng);
+        let pcrs = PcrValues::new(&nv.pcr.banks);
+        Self {
+            platform_clock,
+            entropy,
+            cancel,
+            presence,
+            profile,
+            nv,
+            phase: Phase::Off,
+            current: Current {
+                locality: Locality::ZERO,
+                flush_after: None,
+            },
+            rng,
+            timer,
+            reset: Watched::new(reset),
+            clear: Watched::new(ClearState::default()),
+            pcrs: Watched::new(pcrs),
+            orderly_nv: Watched::new(OrderlyNv::default()),
+            sessions: Sessions::default(),
+            objects: Objects::default(),
+            exclusive_audit: None,
+            da_heal_since: 0,
+            da_lockout_since: 0,
+            hash_sequence: None,
+            established: false,
         }
     }
 
-    /// `_TPM_Hash_Start` (Part 3, 22.10): begins an H-CRTM event sequence, or a D-RTM one after Startup.
-    pub fn hash_start(&mut self) {}
+    /// `_TPM_Init` (Part 3, 9.2): power-on or reset. The next command must be TPM2_Startup.
+    pub fn power_on(&mut self) {
+        self.nv.roll_back();
+        self.timer = Timer::new(&self.nv.clock, self.platform_clock.as_mut());
+        self.sessions = Sessions::default();
+        self.objects.clear();
+        self.exclusive_audit = None;
+        self.hash_sequence = None;
+        self.pcrs = Watched::new(PcrValues::new(&self.nv.pcr.banks));
+        self.phase = match seeded_rng(self.entropy.as_mut()) {
+            Ok(rng) => {
+                self.rng = rng;
+                Phase::Initialized { hcrtm: false }
+            }
+            Err(_) => Phase::Failed("the entropy source failed"),
+        };
+    }
 
-    /// `_TPM_Hash_Data` (Part 3, 22.11).
-    pub fn hash_data(&mut self, _data: &[u8]) {}
+    /// `_TPM_Hash_Start` (Part 3, 22.10): begins an H-CRTM event sequence before TPM2_Startup, a D-RTM one after it.
+    pub fn hash_start(&mut self) {
+        if matches!(self.phase, Phase::Initialized { .. } | Phase::Started) {
+            self.hash_sequence = Some(self.pcrs.banks.iter().map(|bank| Hasher::new(bank.alg)).collect());
+        }
+    }
 
-    /// `_TPM_Hash_End` (Part 3, 22.12).
-    pub fn hash_end(&mut self) {}
+    /// `_TPM_Hash_Data` (Part 3, 22.11): ignored outside of a sequence.
+    pub fn hash_data(&mut self, data: &[u8]) {
+        for hasher in self.hash_sequence.iter_mut().flatten() {
+            hasher.update(data);
+        }
+    }
+
+    /// `_TPM_Hash_End` (Part 3, 22.12): ignored outside of a sequence.
+    pub fn hash_end(&mut self) {
+        let Some(hashers) = self.hash_sequence.take() else {
+            return;
+        };
+        let pcr = if self.phase == Phase::Started {
+            // D-RTM: the dynamic PCR start from zero, and the sequence is measured into PCR 17 (PTP 4.6).
+            for pcr in (0..PCR_COUNT).filter(|pcr| crate::state::pcr::attributes(*pcr).is_some_and(|a| a.drtm_reset)) {
+                self.pcrs.change().fill(pcr, 0, 0);
+            }
+            self.established = true;
+            17
+        } else {
+            // H-CRTM: PCR 0 starts from 4, the locality of the sequence (Part 1, 34.2.3).
+            self.phase = Phase::Initialized { hcrtm: true };
+            self.pcrs.change().fill(0, 0, 4);
+            0
+        };
+        for hasher in hashers {
+            let alg = hasher.alg();
+            let digest = hasher.finish();
+            self.pcrs.change().extend(alg, pcr, &digest);
+        }
+        let reset = self.reset.change();
+        reset.pcr_counter = reset.pcr_counter.wrapping_add(1);
+    }
 
     /// The TPM established flag: true once a D-RTM sequence has run (PC Client PTP, tpmEstablished).
     #[must_use]
     pub fn established(&self) -> bool {
-        false
+        self.established
     }
 
-    /// Clears the established flag; allowed from localities 3 and 4.
-    pub fn reset_established(&mut self, _locality: Locality) -> bool {
-        false
+    /// Clears the established flag; allowed from localities 3 and 4 only. Says whether it was allowed.
+    pub fn reset_established(&mut self, locality: Locality) -> bool {
+        let allowed = matches!(locality.number(), 3 | 4);
+        self.established &= !allowed;
+        allowed
     }
 
     /// Writes what is only written at an orderly stop of the host: nothing the guest was promised depends on it.
     ///
     /// # Errors
     /// When the store cannot commit.
-    pub fn flush(&mut self) -> Result<(), crate::platform::StoreError> {
-        Ok(())
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        if self.phase != Phase::Off {
+            self.timer.advance(self.platform_clock.as_mut());
+            self.record_clock(true);
+        }
+        self.nv
+            .commit()
+            .map_err(|_| StoreError("the clock could not be written at the orderly stop".to_owned()))
+    }
+
+    /// Stages the clock's NV copy; `exact`: no later value will be reported before power is lost.
+    pub(crate) fn record_clock(&mut self, exact: bool) {
+        let record = ClockRecord {
+            clock: self.timer.clock,
+            safe: self.timer.safe,
+            exact,
+        };
+        if *self.nv.clock != record {
+            self.nv.change().clock = Arc::new(record);
+        }
+        self.timer.renew_at = self
+            .timer
+            .clock
+            .saturating_add(crate::state::time::CLOCK_UPDATE_INTERVAL);
+    }
+
+    /// Enters failure mode (Part 1, 12.4.3): only TPM2_GetTestResult and TPM2_GetCapability are answered from now on.
+    pub(crate) fn fail(&mut self, reason: &'static str) {
+        self.phase = Phase::Failed(reason);
+    }
+
+    /// Whether the host asked to stop the running command.
+    pub(crate) fn canceled(&self) -> bool {
+        self.cancel.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Fresh random bytes of the TPM's own generator.
+    pub(crate) fn random<const N: usize>(&mut self, len: usize) -> Bytes<N> {
+        let mut out = Bytes::zeroed(len.min(N)).unwrap_or_default();
+        self.rng.generate(&[], &mut out);
+        out
+    }
+}
+
+impl ResetState {
+    /// The values after TPM Reset (Part 3, 9.3).
+    pub(crate) fn new(rng: &mut HmacDrbg) -> Self {
+        Self {
+            null_seed: random_seed(rng),
+            null_proof: random_seed(rng),
+            clear_count: 0,
+            restart_count: 0,
+            object_context_id: 0,
+            // 0 in a policy session means that no PCR was checked.
+            pcr_counter: 1,
+            command_audit_digest: Digest::EMPTY,
+        }
+    }
+}
+
+/// A random number generator with full entropy (SP 800-90A, 8.6.7: 256 bits and a nonce of 128).
+fn seeded_rng(entropy: &mut dyn Entropy) -> Result<HmacDrbg, EntropyError> {
+    let mut seed = Zeroizing::new([0u8; 48]);
+    entropy.fill(&mut *seed)?;
+    Ok(HmacDrbg::new(&*seed, &[], b"vhost-device-tpm"))
+}
+
+/// A new seed or proof.
+pub(crate) fn random_seed(rng: &mut HmacDrbg) -> Zeroizing<Bytes<SEED_SIZE>> {
+    let mut seed = Zeroizing::new(Bytes::zeroed(SEED_SIZE).unwrap_or_default());
+    rng.generate(&[], &mut seed);
+    seed
+}
+
+fn new_hierarchy(rng: &mut HmacDrbg) -> HierarchyRecord {
+    HierarchyRecord {
+        seed: PrimarySeed {
+            derivation: CURRENT_DERIVATION,
+            seed: random_seed(rng),
+        },
+        proof: random_seed(rng),
+        auth: Zeroizing::new(Digest::EMPTY),
+        policy: AuthPolicy::default(),
+    }
+}
+
+impl DictionaryAttack {
+    /// The values that manufacture and TPM2_Clear set: those of swtpm, which guests know.
+    pub(crate) const fn factory() -> Self {
+        Self {
+            failed_tries: 0,
+            max_tries: 3,
+            recovery_time: 1000,
+            lockout_recovery: 1000,
+            lockout_auth_enabled: true,
+        }
+    }
+}
+
+fn factory_state(rng: &mut HmacDrbg, profile: &Profile) -> Persistent {
+    let all_pcr = (1u32 << PCR_COUNT).wrapping_sub(1);
+    Persistent {
+        hierarchies: Arc::new(Hierarchies {
+            owner: new_hierarchy(rng),
+            endorsement: new_hierarchy(rng),
+            platform: new_hierarchy(rng),
+            lockout_auth: Zeroizing::new(Digest::EMPTY),
+            lockout_policy: AuthPolicy::default(),
+            disable_clear: false,
+        }),
+        da: Arc::new(DictionaryAttack::factory()),
+        counters: Arc::new(Counters {
+            reset_count: 0,
+            total_reset_count: 0,
+            time_epoch: 0,
+            max_nv_counter: 0,
+        }),
+        pcr: Arc::new(PcrAllocation {
+            banks: profile
+                .pcr_banks
+                .iter()
+                .map(|bank| PcrSelection {
+                    bank: *bank,
+                    bits: all_pcr,
+                })
+                .collect(),
+        }),
+        audit: Arc::new(CommandAudit {
+            hash_alg: HashAlg::Sha256,
+            counter: 0,
+            commands: [0; 32],
+        }),
+        saved: None,
+        clock: Arc::new(ClockRecord {
+            clock: 0,
+            safe: true,
+            exact: true,
+        }),
+        nv: BTreeMap::new(),
+        objects: BTreeMap::new(),
     }
 }

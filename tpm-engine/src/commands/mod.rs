@@ -1,0 +1,247 @@
+//! The commands of Part 3, one file a family, and the table that drives dispatch, capabilities and audit.
+
+use crate::handle::{Handle, HandleKind};
+use crate::marshal::{Marshal, Unmarshal, Writer};
+use crate::rc::{Rc, RcResult};
+use crate::tpm::Tpm;
+
+/// The role in which a handle must be authorized (Part 1, 19.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    User,
+    Admin,
+    Dup,
+}
+
+/// One entry of a command's handle area.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HandleSpec {
+    pub(crate) kind: HandleKind,
+    /// `None`: the handle needs no authorization.
+    pub(crate) role: Option<Role>,
+}
+
+/// What is particular about a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flag {
+    /// May write NV (TPMA_CC nv).
+    Nv,
+    /// Could flush any number of loaded contexts (TPMA_CC extensive).
+    Extensive,
+    /// The object of a transient handle of the command is flushed on success (TPMA_CC flushed).
+    Flushed,
+    /// No sessions of any kind are allowed (Part 3, 5.4).
+    NoSessions,
+    /// Physical presence may be required, and is by default (Part 3, 26.2).
+    Presence,
+    /// Physical presence may be required, and is not by default.
+    PresenceOptional,
+    /// Runs before TPM2_Startup, too.
+    BeforeStartup,
+    /// Runs in failure mode, too.
+    InFailureMode,
+    /// Reads the NV index it is given, for the choice of authorization (TPMA_NV_AUTHREAD and so on).
+    NvRead,
+    /// Writes the NV index it is given, for the choice of authorization (TPMA_NV_AUTHWRITE and so on).
+    NvWrite,
+}
+
+/// A command as the table knows it.
+#[derive(Clone, Copy)]
+pub(crate) struct CommandInfo {
+    /// TPM_CC.
+    pub(crate) code: u32,
+    pub(crate) name: &'static str,
+    pub(crate) handles: &'static [HandleSpec],
+    pub(crate) flags: &'static [Flag],
+    /// The first parameter is a TPM2B: a session can decrypt it.
+    pub(crate) decrypt: bool,
+    /// The first response parameter is a TPM2B: a session can encrypt it.
+    pub(crate) encrypt: bool,
+    /// The response has a handle.
+    pub(crate) response_handle: bool,
+    /// Unmarshals the parameters, runs the action, marshals the reply.
+    pub(crate) run: fn(&mut Tpm, &[Handle], &[u8], &mut Writer<'_>) -> RcResult<Option<Handle>>,
+}
+
+impl CommandInfo {
+    pub(crate) fn has(&self, flag: Flag) -> bool {
+        self.flags.contains(&flag)
+    }
+
+    /// How many handles need authorization. They come first.
+    pub(crate) fn auth_handles(&self) -> usize {
+        self.handles.iter().filter(|handle| handle.role.is_some()).count()
+    }
+
+    /// TPMA_CC (Part 2, 8.9).
+    pub(crate) fn attributes(&self) -> u32 {
+        let bit = |set: bool, position: u32| u32::from(set).wrapping_shl(position);
+        let handles = u32::try_from(self.handles.len()).unwrap_or_default();
+        (self.code & 0xFFFF)
+            | bit(self.has(Flag::Nv), 22)
+            | bit(self.has(Flag::Extensive), 23)
+            | bit(self.has(Flag::Flushed), 24)
+            | handles.wrapping_shl(25)
+            | bit(self.response_handle, 28)
+    }
+}
+
+/// A command: its types and its action.
+pub(crate) trait Command {
+    const INFO: CommandInfo;
+    type Handles;
+    type Params: Unmarshal;
+    type Reply: Marshal;
+
+    /// The typed handle area; the pipeline has checked number and kinds.
+    fn handles(handles: &[Handle]) -> RcResult<Self::Handles>;
+
+    /// The handle of the response, if it has one.
+    fn reply_handle(reply: &Self::Reply) -> Option<Handle>;
+
+    /// The detailed actions of Part 3. Authorizations have been checked.
+    fn run(tpm: &mut Tpm, handles: Self::Handles, params: Self::Params) -> RcResult<Self::Reply>;
+}
+
+/// The common part of all commands between authorization and response.
+pub(crate) fn invoke<C: Command>(
+    tpm: &mut Tpm,
+    handles: &[Handle],
+    params: &[u8],
+    out: &mut Writer<'_>,
+) -> RcResult<Option<Handle>> {
+    let mut reader = crate::marshal::Reader::new(params, tpm.profile);
+    let params = reader.read::<C::Params>()?;
+    reader.finish()?;
+    let reply = C::run(tpm, C::handles(handles)?, params)?;
+    reply.marshal(out);
+    Ok(C::reply_handle(&reply))
+}
+
+/// Declares a command: number, handles with roles, parameters and reply, as the tables of Part 3 show them.
+///
+/// The types it declares are `Handles`, `Params` and `Reply` of the enclosing module; the action is a function
+/// `run(tpm, handles, params) -> RcResult<Reply>` beside it.
+macro_rules! command {
+    (
+        $(#[$meta:meta])*
+        $name:ident = $code:literal, [$($flag:ident),* $(,)?];
+        handles { $($handle:ident : $kind:ident $(@ $role:ident)?),* $(,)? }
+        params { $($param:ident : $pty:ty),* $(,)? }
+        reply { $(handle $rhandle:ident;)? $($field:ident : $rty:ty),* $(,)? }
+    ) => {
+        $(#[$meta])*
+        pub(crate) struct $name;
+
+        #[derive(Debug, Clone, Copy)]
+        pub(crate) struct Handles { $(pub(crate) $handle: $crate::handle::Handle),* }
+
+        pub(crate) struct Params { $(pub(crate) $param: $pty),* }
+
+        pub(crate) struct Reply {
+            $(pub(crate) $rhandle: $crate::handle::Handle,)?
+            $(pub(crate) $field: $rty),*
+        }
+
+        impl $crate::marshal::Unmarshal for Params {
+            #[allow(unused_assignments, unused_mut, unused_variables, clippy::allow_attributes,
+                    reason = "the number of the last parameter is counted, but not used")]
+            fn unmarshal(reader: &mut $crate::marshal::Reader<'_>) -> $crate::rc::RcResult<Self> {
+                let mut number = 0u32;
+                $(
+                    number = number.wrapping_add(1);
+                    let $param = reader.read::<$pty>().map_err(|code| code.parameter(number))?;
+                )*
+                Ok(Self { $($param),* })
+            }
+        }
+
+        impl $crate::marshal::Marshal for Reply {
+            #[allow(unused_variables, clippy::allow_attributes, reason = "some replies are empty")]
+            fn marshal<S: $crate::marshal::Sink>(&self, sink: &mut S) {
+                $($crate::marshal::Marshal::marshal(&self.$field, sink);)*
+            }
+        }
+
+        impl $crate::commands::Command for $name {
+            const INFO: $crate::commands::CommandInfo = $crate::commands::CommandInfo {
+                code: $code,
+                name: stringify!($name),
+                handles: &[$($crate::commands::HandleSpec {
+                    kind: $crate::handle::HandleKind::$kind,
+                    role: $crate::commands::command!(@role $($role)?),
+                }),*],
+                flags: &[$($crate::commands::Flag::$flag),*],
+                decrypt: $crate::commands::command!(@first Unmarshal $($pty,)*),
+                encrypt: $crate::commands::command!(@first Marshal $($rty,)*),
+                response_handle: $crate::commands::command!(@some $($rhandle)?),
+                run: $crate::commands::invoke::<Self>,
+            };
+            type Handles = Handles;
+            type Params = Params;
+            type Reply = Reply;
+
+            fn handles(handles: &[$crate::handle::Handle]) -> $crate::rc::RcResult<Handles> {
+                match *handles {
+                    [$($handle),*] => Ok(Handles { $($handle),* }),
+                    _ => Err($crate::rc::Rc::FAILURE),
+                }
+            }
+
+            #[allow(unused_variables, clippy::allow_attributes, reason = "most replies have no handle")]
+            fn reply_handle(reply: &Reply) -> Option<$crate::handle::Handle> {
+                $(return Some(reply.$rhandle);)?
+                #[allow(unreachable_code, clippy::allow_attributes, reason = "reached where there is no handle")]
+                None
+            }
+
+            fn run(tpm: &mut $crate::tpm::Tpm, handles: Handles, params: Params) -> $crate::rc::RcResult<Reply> {
+                run(tpm, handles, params)
+            }
+        }
+    };
+    (@role $role:ident) => { Some($crate::commands::Role::$role) };
+    (@role) => { None };
+    (@first $trait:ident $first:ty, $($rest:ty,)*) => { <$first as $crate::marshal::$trait>::SIZED };
+    (@first $trait:ident) => { false };
+    (@some $some:ident) => { true };
+    (@some) => { false };
+}
+pub(crate) use command;
+
+/// The table of all commands, in ascending order of their codes, which is checked when the program is compiled.
+macro_rules! commands {
+    ($($path:ty),* $(,)?) => {
+        pub(crate) static COMMANDS: &[CommandInfo] = &[$(<$path as Command>::INFO),*];
+
+        const _: () = {
+            let infos = [$(<$path as Command>::INFO.code),*];
+            let mut rest: &[u32] = &infos;
+            while let [first, tail @ ..] = rest {
+                if let [second, ..] = tail {
+                    assert!(*first < *second, "the command table is not in ascending order");
+                }
+                rest = tail;
+            }
+        };
+    };
+}
+
+pub(crate) mod random;
+pub(crate) mod startup;
+
+commands![
+    startup::startup::Startup,
+    startup::shutdown::Shutdown,
+    random::stir_random::StirRandom,
+    random::get_random::GetRandom,
+];
+
+/// The command with this code and its place in the table; TPM_RC_COMMAND_CODE when there is none.
+pub(crate) fn find(code: u32) -> RcResult<(usize, &'static CommandInfo)> {
+    let place = COMMANDS
+        .binary_search_by_key(&code, |info| info.code)
+        .map_err(|_| Rc::COMMAND_CODE)?;
+    COMMANDS.get(place).map(|info| (place, info)).ok_or(Rc::COMMAND_CODE)
+}

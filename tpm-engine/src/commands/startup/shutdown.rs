@@ -1,0 +1,33 @@
+//! TPM2_Shutdown — Part 3, 9.4.
+
+use std::sync::Arc;
+
+use super::StartupType;
+use crate::rc::RcResult;
+use crate::state::orderly::SavedState;
+use crate::tpm::Tpm;
+
+command! {
+    /// TPM2_Shutdown: saves what the next start-up is to find.
+    Shutdown = 0x145, [Nv];
+    handles {}
+    params { shutdown_type: StartupType }
+    reply {}
+}
+
+fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
+    let saved = SavedState {
+        state: params.shutdown_type == StartupType::State,
+        reset: tpm.reset.clone(),
+        clear: tpm.clear.clone(),
+        pcrs: tpm.pcrs.clone(),
+        sessions: tpm.sessions.save(),
+        orderly_nv: tpm.orderly_nv.clone(),
+    };
+    tpm.record_clock(true);
+    // What was changed before is in what is saved now.
+    tpm.nv.change().saved = None;
+    tpm.void_shutdown();
+    tpm.nv.change().saved = Some(Arc::new(saved));
+    Ok(Reply {})
+}

@@ -1,0 +1,322 @@
+//! The canonical form (Part 1, 5.4; Part 2, 4): big-endian integers, sized buffers, lists and structures.
+//!
+//! A [`Reader`] knows the TPM's profile, so that a type that is an algorithm, a curve or a key size refuses what this
+//! TPM does not have while it is read. An action never sees an unchecked identifier.
+
+use arrayvec::ArrayVec;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::bytes::Bytes;
+use crate::crypto::hash::Hasher;
+use crate::profile::Profile;
+use crate::rc::{Rc, RcResult};
+
+/// Reads structures off a byte string.
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+    /// What this TPM implements.
+    pub(crate) profile: &'static Profile,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8], profile: &'static Profile) -> Self {
+        Self { rest: bytes, profile }
+    }
+
+    /// What has not been read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The next `len` bytes, or TPM_RC_INSUFFICIENT.
+    pub(crate) fn bytes(&mut self, len: usize) -> RcResult<&'a [u8]> {
+        let (head, tail) = self.rest.split_at_checked(len).ok_or(Rc::INSUFFICIENT)?;
+        self.rest = tail;
+        Ok(head)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> RcResult<[u8; N]> {
+        let (head, tail) = self.rest.split_first_chunk().ok_or(Rc::INSUFFICIENT)?;
+        self.rest = tail;
+        Ok(*head)
+    }
+
+    pub(crate) fn read<T: Unmarshal>(&mut self) -> RcResult<T> {
+        T::unmarshal(self)
+    }
+
+    /// The contents of a sized buffer of at most `max` bytes; TPM_RC_SIZE when it claims to be larger.
+    pub(crate) fn sized(&mut self, max: usize) -> RcResult<&'a [u8]> {
+        let len = usize::from(self.read::<u16>()?);
+        if len > max {
+            return Err(Rc::SIZE);
+        }
+        self.bytes(len)
+    }
+
+    /// Everything must have been read; TPM_RC_SIZE otherwise.
+    pub(crate) fn finish(self) -> RcResult<()> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Rc::SIZE) }
+    }
+}
+
+/// Where structures are written: a byte vector, a response, a hash.
+pub(crate) trait Sink {
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl Sink for Hasher {
+    fn put(&mut self, bytes: &[u8]) {
+        self.update(bytes);
+    }
+}
+
+/// Writes into a buffer of fixed size; what does not fit is remembered, and nothing is written past the end.
+pub(crate) struct Writer<'a> {
+    buffer: &'a mut [u8],
+    len: usize,
+    overflow: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(buffer: &'a mut [u8]) -> Self {
+        Self {
+            buffer,
+            len: 0,
+            overflow: false,
+        }
+    }
+
+    /// How many bytes were written; `None` if not all fitted.
+    pub(crate) fn finish(self) -> Option<usize> {
+        (!self.overflow).then_some(self.len)
+    }
+}
+
+impl Sink for Writer<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        let end = self.len.saturating_add(bytes.len());
+        match self.buffer.get_mut(self.len..end) {
+            Some(target) if !self.overflow => {
+                target.copy_from_slice(bytes);
+                self.len = end;
+            }
+            _ => self.overflow = true,
+        }
+    }
+}
+
+/// A type that has a canonical form.
+pub(crate) trait Marshal {
+    /// Whether the form starts with a 16-bit size (TPM2B): a first parameter that is so can be encrypted.
+    const SIZED: bool = false;
+
+    fn marshal<S: Sink>(&self, sink: &mut S);
+
+    /// The canonical form in a buffer that is wiped when dropped.
+    fn to_vec(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::new());
+        self.marshal(&mut *out);
+        out
+    }
+}
+
+/// A type that can be read from its canonical form, with the checks its Part 2 table asks for.
+pub(crate) trait Unmarshal: Sized {
+    /// As in [`Marshal::SIZED`].
+    const SIZED: bool = false;
+
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self>;
+}
+
+macro_rules! integers {
+    ($($int:ty),*) => {$(
+        impl Marshal for $int {
+            fn marshal<S: Sink>(&self, sink: &mut S) {
+                sink.put(&self.to_be_bytes());
+            }
+        }
+
+        impl Unmarshal for $int {
+            fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+                Ok(Self::from_be_bytes(reader.array()?))
+            }
+        }
+    )*};
+}
+
+integers!(u8, u16, u32, u64, i32);
+
+/// TPMI_YES_NO (Part 2, 9.2).
+impl Unmarshal for bool {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        match reader.read::<u8>()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Rc::VALUE),
+        }
+    }
+}
+
+impl Marshal for bool {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        sink.put(&[u8::from(*self)]);
+    }
+}
+
+/// The absence of parameters.
+impl Unmarshal for () {
+    fn unmarshal(_: &mut Reader<'_>) -> RcResult<Self> {
+        Ok(())
+    }
+}
+
+impl Marshal for () {
+    fn marshal<S: Sink>(&self, _: &mut S) {}
+}
+
+/// A TPM2B of at most `N` bytes.
+impl<const N: usize> Unmarshal for Bytes<N> {
+    const SIZED: bool = true;
+
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        Self::new(reader.sized(N)?).ok_or(Rc::SIZE)
+    }
+}
+
+impl<const N: usize> Marshal for Bytes<N> {
+    const SIZED: bool = true;
+
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        put_sized(sink, self);
+    }
+}
+
+impl<T: Marshal + Zeroize> Marshal for Zeroizing<T> {
+    const SIZED: bool = T::SIZED;
+
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        (**self).marshal(sink);
+    }
+}
+
+impl<T: Unmarshal + Zeroize> Unmarshal for Zeroizing<T> {
+    const SIZED: bool = T::SIZED;
+
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        T::unmarshal(reader).map(Self::new)
+    }
+}
+
+/// A fixed-size byte field without a size of its own.
+impl<const N: usize> Unmarshal for [u8; N] {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        reader.array()
+    }
+}
+
+impl<const N: usize> Marshal for [u8; N] {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        sink.put(self);
+    }
+}
+
+/// A TPM2B written out of a slice. Slices here never exceed 64 KiB; a longer one would be cut to nothing.
+pub(crate) fn put_sized<S: Sink>(sink: &mut S, bytes: &[u8]) {
+    match u16::try_from(bytes.len()) {
+        Ok(len) => {
+            len.marshal(sink);
+            sink.put(bytes);
+        }
+        Err(_) => 0u16.marshal(sink),
+    }
+}
+
+/// A TPML: a 32-bit count and that many entries; TPM_RC_SIZE when there are more than `N`.
+impl<T: Unmarshal, const N: usize> Unmarshal for ArrayVec<T, N> {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let count = reader.read::<u32>()?;
+        if usize::try_from(count).map_or(true, |count| count > N) {
+            return Err(Rc::SIZE);
+        }
+        let mut list = Self::new();
+        for _ in 0..count {
+            list.push(reader.read()?);
+        }
+        Ok(list)
+    }
+}
+
+impl<T: Marshal, const N: usize> Marshal for ArrayVec<T, N> {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        u32::try_from(self.len()).unwrap_or(u32::MAX).marshal(sink);
+        for entry in self {
+            entry.marshal(sink);
+        }
+    }
+}
+
+/// A structure in a TPM2B (TPM2B_PUBLIC and its like): the size must be exactly the structure's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sized2B<T>(pub(crate) T);
+
+impl<T: Unmarshal> Unmarshal for Sized2B<T> {
+    const SIZED: bool = true;
+
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let size = usize::from(reader.read::<u16>()?);
+        if size == 0 {
+            return Err(Rc::SIZE);
+        }
+        // The structure is read before its size is checked, as the peers do: a structure that is itself wrong
+        // answers with its own code.
+        let available = reader.rest().len();
+        let value = reader.read()?;
+        let used = available.saturating_sub(reader.rest().len());
+        if used == size { Ok(Self(value)) } else { Err(Rc::SIZE) }
+    }
+}
+
+impl<T: Marshal> Marshal for Sized2B<T> {
+    const SIZED: bool = true;
+
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        put_sized(sink, &self.0.to_vec());
+    }
+}
+
+/// Declares a structure whose canonical form is its fields in order.
+macro_rules! structure {
+    ($(
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident {
+            $($(#[$fmeta:meta])* $fvis:vis $field:ident : $ty:ty),* $(,)?
+        }
+    )*) => {$(
+        $(#[$meta])*
+        $vis struct $name {
+            $($(#[$fmeta])* $fvis $field: $ty),*
+        }
+
+        impl $crate::marshal::Unmarshal for $name {
+            fn unmarshal(reader: &mut $crate::marshal::Reader<'_>) -> $crate::rc::RcResult<Self> {
+                Ok(Self { $($field: reader.read::<$ty>()?),* })
+            }
+        }
+
+        impl $crate::marshal::Marshal for $name {
+            fn marshal<S: $crate::marshal::Sink>(&self, sink: &mut S) {
+                // Taken apart exhaustively, so that a forgotten field does not compile.
+                let Self { $($field),* } = self;
+                $($crate::marshal::Marshal::marshal($field, sink);)*
+            }
+        }
+    )*};
+}
+pub(crate) use structure;

@@ -1,0 +1,138 @@
+//! Loaded objects and where they stand (Part 1, 23 ff.).
+
+use std::sync::Arc;
+
+use crate::handle::{Handle, Hierarchy, Name};
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
+use crate::rc::{Rc, RcResult};
+use crate::sequence::Sequence;
+use crate::types::public::AnyPublic;
+use crate::types::sensitive::Sensitive;
+
+/// Transient objects and sequences that fit at once (TPM_PT_HR_TRANSIENT_MIN).
+pub(crate) const MAX_LOADED_OBJECTS: usize = 8;
+/// Persistent objects for which there is room (TPM_PT_HR_PERSISTENT_MIN).
+pub(crate) const MAX_PERSISTENT_OBJECTS: usize = 64;
+
+structure! {
+    /// An object: a key or sealed data, ready for use.
+    #[derive(Clone, PartialEq, Eq)]
+    pub(crate) struct Object {
+        /// The hierarchy it lives in: [`Hierarchy::Null`] also for most external objects.
+        pub(crate) hierarchy: Hierarchy,
+        /// Loaded by TPM2_LoadExternal.
+        pub(crate) external: bool,
+        /// Made by TPM2_CreatePrimary, or by TPM2_CreateLoaded under a hierarchy.
+        pub(crate) primary: bool,
+        /// Its stClear attribute, or that of an ancestor, is SET: its context ends with TPM Reset or Restart.
+        pub(crate) st_clear: bool,
+        pub(crate) public: AnyPublic,
+        pub(crate) sensitive: MaybeSensitive,
+        pub(crate) name: Name,
+        pub(crate) qualified_name: Name,
+    }
+}
+
+/// The sensitive area, if it is loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MaybeSensitive(pub(crate) Option<Sensitive>);
+
+impl Marshal for MaybeSensitive {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        self.0.is_some().marshal(sink);
+        if let Some(sensitive) = &self.0 {
+            sensitive.marshal(sink);
+        }
+    }
+}
+
+impl Unmarshal for MaybeSensitive {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        Ok(Self(if reader.read()? { Some(reader.read()?) } else { None }))
+    }
+}
+
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Object({:02x?})", &*self.name)
+    }
+}
+
+/// What a transient handle can name.
+#[derive(Debug, Clone)]
+pub(crate) enum Loaded {
+    Object(Arc<Object>),
+    Sequence(Box<Sequence>),
+}
+
+/// The slots of transient objects and sequences.
+#[derive(Debug, Default)]
+pub(crate) struct Objects {
+    slots: [Option<Loaded>; MAX_LOADED_OBJECTS],
+}
+
+impl Objects {
+    fn index(handle: Handle) -> Option<usize> {
+        usize::try_from(handle.0.checked_sub(Handle::FIRST_TRANSIENT)?).ok()
+    }
+
+    /// What is loaded under a transient handle.
+    pub(crate) fn get(&self, handle: Handle) -> Option<&Loaded> {
+        self.slots.get(Self::index(handle)?)?.as_ref()
+    }
+
+    /// What is loaded under a transient handle, to be changed.
+    pub(crate) fn get_mut(&mut self, handle: Handle) -> Option<&mut Loaded> {
+        self.slots.get_mut(Self::index(handle)?)?.as_mut()
+    }
+
+    /// The sequence under a transient handle.
+    pub(crate) fn sequence_mut(&mut self, handle: Handle) -> Option<&mut Sequence> {
+        match self.get_mut(handle)? {
+            Loaded::Sequence(sequence) => Some(sequence),
+            Loaded::Object(_) => None,
+        }
+    }
+
+    /// Whether another object would fit.
+    pub(crate) fn has_room(&self) -> bool {
+        self.slots.iter().any(Option::is_none)
+    }
+
+    /// Puts something into a free slot; TPM_RC_OBJECT_MEMORY when there is none.
+    pub(crate) fn insert(&mut self, loaded: Loaded) -> RcResult<Handle> {
+        let free = (Handle::FIRST_TRANSIENT..)
+            .zip(self.slots.iter_mut())
+            .find(|(_, slot)| slot.is_none());
+        let (handle, slot) = free.ok_or(Rc::OBJECT_MEMORY)?;
+        *slot = Some(loaded);
+        Ok(Handle(handle))
+    }
+
+    /// Frees the slot; `None` when nothing was in it.
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<Loaded> {
+        self.slots.get_mut(Self::index(handle)?)?.take()
+    }
+
+    /// Frees every slot.
+    pub(crate) fn clear(&mut self) {
+        self.slots = Self::default().slots;
+    }
+
+    /// Frees the slots of all objects of a hierarchy; sequences stay.
+    pub(crate) fn flush_hierarchy(&mut self, hierarchy: Hierarchy) {
+        for slot in &mut self.slots {
+            if matches!(slot, Some(Loaded::Object(object)) if object.hierarchy == hierarchy) {
+                *slot = None;
+            }
+        }
+    }
+
+    /// Everything that is loaded, with its handle.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Handle, &Loaded)> {
+        let handles = (Handle::FIRST_TRANSIENT..).map(Handle);
+        handles
+            .zip(self.slots.iter())
+            .filter_map(|(handle, slot)| slot.as_ref().map(|loaded| (handle, loaded)))
+    }
+}

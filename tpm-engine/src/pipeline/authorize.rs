@@ -1,0 +1,389 @@
+//! Authorization checks (Part 1, 19; Part 3, 5.5 and 5.6) and parameter decryption (Part 1, 21).
+
+use zeroize::Zeroizing;
+
+use super::execute::command_hash;
+use super::{Call, SessionUse};
+use crate::alg::{CipherMode, HashAlg};
+use crate::bytes::{Bytes, Digest};
+use crate::commands::{CommandInfo, Flag, Role};
+use crate::crypto::hmac::Hmac;
+use crate::crypto::{hash::hash, kdf, symmetric};
+use crate::handle::{Handle, HandleType};
+use crate::object::Loaded;
+use crate::rc::{Rc, RcResult};
+use crate::session::{BoundDigest, PolicyState, Session, SessionType};
+use crate::tpm::Tpm;
+use crate::types::attributes::{NvAttributes, ObjectAttributes, SessionAttributes};
+use crate::types::symmetric::SymDef;
+
+/// TPM2_PolicySecret, which a policy session may authorize only with the authorization value.
+const POLICY_SECRET: u32 = 0x151;
+
+/// Key of a session's HMAC and of its parameter encryption: sessionKey and, perhaps, an authorization value.
+pub(super) type SessionValue = Zeroizing<Bytes<128>>;
+
+/// Which way a parameter goes, for the order of the nonces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Command,
+    Response,
+}
+
+impl Tpm {
+    /// Checks every session of the command, in order.
+    pub(super) fn authorize(&mut self, call: &Call<'_>) -> RcResult<()> {
+        for index in 0..call.sessions.len() {
+            self.authorize_session(call, index)?;
+        }
+        Ok(())
+    }
+
+    fn authorize_session(&mut self, call: &Call<'_>, index: usize) -> RcResult<()> {
+        let Some(session_use) = call.sessions.get(index) else {
+            return Ok(());
+        };
+        let number = u32::try_from(index).unwrap_or_default().saturating_add(1);
+        self.check_lockout(session_use)?;
+        let role = call.info.handles.get(index).and_then(|spec| spec.role);
+        if let (Some(entity), Some(role)) = (session_use.entity, role) {
+            self.check_role(call.info, session_use, entity, role)?;
+        }
+        if session_use.is_password() {
+            let Some(entity) = session_use.entity else {
+                return Ok(());
+            };
+            return self.check_password(session_use, entity, number);
+        }
+        let session = self.sessions.get(session_use.handle).ok_or(Rc::FAILURE)?;
+        if let (Some(entity), Some(role), true) = (session_use.entity, role, session.is_policy()) {
+            if session.kind == SessionType::Trial {
+                return Err(Rc::ATTRIBUTES.session(number));
+            }
+            self.check_policy(call, session, entity, role)
+                .map_err(|code| code.session(number))?;
+            if session.policy.password_needed {
+                return self.check_password(session_use, entity, number);
+            }
+        }
+        let expected = self.command_hmac(call, index, session)?;
+        if expected.ct_eq(&session_use.hmac) {
+            Ok(())
+        } else {
+            Err(self.authorization_failed(session_use, number))
+        }
+    }
+
+    /// Refuses entities whose authorizations are locked (Part 1, 19.8).
+    fn check_lockout(&self, session_use: &SessionUse) -> RcResult<()> {
+        let bound = self.sessions.get(session_use.handle).filter(|session| session.bound_da);
+        let (protected, lockout) = match session_use.entity {
+            Some(entity) => (!self.da_exempt(entity), entity == Handle::LOCKOUT),
+            None => (bound.is_some(), bound.is_some_and(|session| session.bound_lockout)),
+        };
+        if protected {
+            self.check_not_locked_out(lockout)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks that the kind of session suits the role in which the entity must be authorized (Part 1, 19.2).
+    fn check_role(&self, info: &CommandInfo, session_use: &SessionUse, entity: Handle, role: Role) -> RcResult<()> {
+        if session_use.handle.kind() == Some(HandleType::PolicySession) {
+            return if self.policy_available(info, entity) {
+                Ok(())
+            } else {
+                Err(Rc::AUTH_UNAVAILABLE)
+            };
+        }
+        let required = match role {
+            Role::User => false,
+            Role::Dup => true,
+            Role::Admin => match entity.kind() {
+                Some(HandleType::NvIndex) => true,
+                _ => self
+                    .object(entity)
+                    .is_some_and(|object| object.public.0.attributes.has(ObjectAttributes::ADMIN_WITH_POLICY)),
+            },
+        };
+        if required {
+            return Err(Rc::AUTH_TYPE);
+        }
+        if self.auth_value_available(info, entity, role) {
+            Ok(())
+        } else {
+            Err(Rc::AUTH_UNAVAILABLE)
+        }
+    }
+
+    /// Whether the entity's authorization value may be used in this role.
+    fn auth_value_available(&self, info: &CommandInfo, entity: Handle, role: Role) -> bool {
+        match entity.kind() {
+            Some(HandleType::Permanent | HandleType::Pcr) => true,
+            Some(HandleType::Transient | HandleType::Persistent) => {
+                let Some(object) = self.object(entity) else {
+                    return matches!(self.objects.get(entity), Some(Loaded::Sequence(_)));
+                };
+                let attributes = object.public.0.attributes;
+                object.sensitive.0.is_some()
+                    && (attributes.has(ObjectAttributes::USER_WITH_AUTH)
+                        || role == Role::Admin && !attributes.has(ObjectAttributes::ADMIN_WITH_POLICY))
+            }
+            Some(HandleType::NvIndex) => self.nv_attributes(entity).is_some_and(|attributes| {
+                info.has(Flag::NvWrite) && attributes.has(NvAttributes::AUTHWRITE)
+                    || info.has(Flag::NvRead) && attributes.has(NvAttributes::AUTHREAD)
+            }),
+            _ => false,
+        }
+    }
+
+    /// Whether a policy may authorize the entity for this command.
+    fn policy_available(&self, info: &CommandInfo, entity: Handle) -> bool {
+        match entity.kind() {
+            Some(HandleType::Permanent) => self.auth_policy(entity).is_some_and(|(_, digest)| !digest.is_empty()),
+            Some(HandleType::Transient | HandleType::Persistent) => self.object(entity).is_some(),
+            Some(HandleType::NvIndex) => self.nv_attributes(entity).is_some_and(|attributes| {
+                if info.has(Flag::NvWrite) {
+                    attributes.has(NvAttributes::POLICYWRITE)
+                } else if info.has(Flag::NvRead) {
+                    attributes.has(NvAttributes::POLICYREAD)
+                } else {
+                    true
+                }
+            }),
+            _ => false,
+        }
+    }
+
+    fn check_password(&mut self, session_use: &SessionUse, entity: Handle, number: u32) -> RcResult<()> {
+        let given = session_use.hmac.without_trailing_zeros();
+        if self.auth_value(entity).ct_eq(given) {
+            return Ok(());
+        }
+        Err(self.authorization_failed(session_use, number))
+    }
+
+    /// Counts a failed authorization where it counts, and says which code it answers with: TPM_RC_AUTH_FAIL where
+    /// dictionary-attack protection applies, TPM_RC_BAD_AUTH elsewhere.
+    fn authorization_failed(&mut self, session_use: &SessionUse, number: u32) -> Rc {
+        let bound = self.sessions.get(session_use.handle).filter(|session| session.bound_da);
+        let bound_lockout = bound.is_some_and(|session| session.bound_lockout);
+        let (counts, lockout) = match session_use.entity {
+            Some(entity) => (!self.da_exempt(entity), entity == Handle::LOCKOUT),
+            None => (bound.is_some(), bound_lockout),
+        };
+        if !counts {
+            return Rc::BAD_AUTH.session(number);
+        }
+        match self.count_failed_try(lockout) {
+            Ok(()) => Rc::AUTH_FAIL.session(number),
+            // A try that cannot be counted durably must not tell whether it was right.
+            Err(code) => code,
+        }
+    }
+
+    /// Checks a policy session against the entity's policy and all that the policy demanded (Part 1, 19.7).
+    fn check_policy(&self, call: &Call<'_>, session: &Session, entity: Handle, role: Role) -> RcResult<()> {
+        let policy = &session.policy;
+        if call.info.code == POLICY_SECRET && !policy.password_needed && !policy.auth_value_needed {
+            return Err(Rc::MODE);
+        }
+        if policy.pcr_counter != 0 && policy.pcr_counter != self.reset.pcr_counter {
+            return Err(Rc::PCR_CHANGED);
+        }
+        match self.auth_policy(entity) {
+            Some((alg, digest)) if alg == session.hash && policy.digest.ct_eq(&digest) => {}
+            _ => return Err(Rc::POLICY_FAIL),
+        }
+        if policy.timeout != 0 && (session.epoch != self.nv.counters.time_epoch || self.timer.time > policy.timeout) {
+            return Err(Rc::EXPIRED);
+        }
+        match policy.command_code {
+            0 if role != Role::User => return Err(Rc::POLICY_FAIL),
+            0 => {}
+            code if code != call.info.code => return Err(Rc::POLICY_CC),
+            _ => {}
+        }
+        let locality = self.current.locality;
+        let allowed = match policy.locality {
+            0 => true,
+            mask @ 1..32 => mask & locality.bit() != 0,
+            extended => extended == locality.number(),
+        };
+        if !allowed {
+            return Err(Rc::LOCALITY);
+        }
+        if policy.presence_needed && !self.physical_presence() {
+            return Err(Rc::PP);
+        }
+        self.check_bound_digest(call, session.hash, policy)?;
+        if policy.check_nv_written {
+            let written = self.nv_attributes(entity).is_some_and(|a| a.has(NvAttributes::WRITTEN));
+            if entity.kind() != Some(HandleType::NvIndex) || written != policy.nv_written {
+                return Err(Rc::POLICY_FAIL);
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the digest of the command's parts that the policy is bound to, if any.
+    fn check_bound_digest(&self, call: &Call<'_>, alg: HashAlg, policy: &PolicyState) -> RcResult<()> {
+        let actual = match policy.bound_kind {
+            BoundDigest::None => return Ok(()),
+            BoundDigest::CpHash => command_hash(alg, call),
+            BoundDigest::NameHash => {
+                let mut hasher = crate::crypto::hash::Hasher::new(alg);
+                for name in &call.names {
+                    hasher.update(name);
+                }
+                hasher.finish()
+            }
+            // TPM2_PolicyTemplate limits the creation commands, whose template those commands check themselves.
+            BoundDigest::Template => return self.check_template(call, alg, policy),
+            BoundDigest::Parameters => {
+                let mut hasher = crate::crypto::hash::Hasher::new(alg);
+                hasher.update(&call.info.code.to_be_bytes());
+                hasher.update(call.params);
+                hasher.finish()
+            }
+        };
+        if actual.ct_eq(&policy.bound_digest) {
+            Ok(())
+        } else {
+            Err(Rc::POLICY_FAIL)
+        }
+    }
+
+    /// TPM2_PolicyTemplate (Part 3, 23.21): the digest of the creation template, without its size, must match. The
+    /// template is the second sized parameter of the three creation commands.
+    fn check_template(&self, call: &Call<'_>, alg: HashAlg, policy: &PolicyState) -> RcResult<()> {
+        const CREATION: [u32; 3] = [0x131, 0x153, 0x191];
+        let mut reader = crate::marshal::Reader::new(call.params, self.profile);
+        let template = CREATION
+            .contains(&call.info.code)
+            .then(|| {
+                reader.sized(usize::MAX)?;
+                reader.sized(usize::MAX)
+            })
+            .ok_or(Rc::POLICY_FAIL)??;
+        if hash(alg, &[template]).ct_eq(&policy.bound_digest) {
+            Ok(())
+        } else {
+            Err(Rc::POLICY_FAIL)
+        }
+    }
+
+    /// sessionKey and, where it takes part, the entity's authorization value (Part 1, 19.6.8).
+    pub(super) fn hmac_key(&self, session_use: &SessionUse, session: &Session) -> SessionValue {
+        let included = session_use.entity.filter(|entity| match session.kind {
+            SessionType::Hmac => !self.is_bound_to(session, *entity),
+            SessionType::Policy | SessionType::Trial => session.policy.auth_value_needed,
+        });
+        self.session_value(session, included)
+    }
+
+    fn session_value(&self, session: &Session, entity: Option<Handle>) -> SessionValue {
+        let mut value = Zeroizing::new(Bytes::truncated(&session.key));
+        if let Some(entity) = entity {
+            // Two digests always fit.
+            let _ = value.extend(&self.auth_value(entity));
+        }
+        value
+    }
+
+    fn command_hmac(&self, call: &Call<'_>, index: usize, session: &Session) -> RcResult<Digest> {
+        let session_use = call.sessions.get(index).ok_or(Rc::FAILURE)?;
+        let key = self.hmac_key(session_use, session);
+        if session.is_policy() && key.is_empty() && session_use.hmac.is_empty() {
+            // A policy without a secret needs no HMAC (Part 1, 19.6.9).
+            return Ok(Digest::EMPTY);
+        }
+        let mut hmac = Hmac::new(session.hash, &key);
+        hmac.update(&command_hash(session.hash, call));
+        hmac.update(&session_use.nonce_caller);
+        hmac.update(&session.nonce_tpm);
+        if index == 0 {
+            // The first session ties in the nonces of those that decrypt and encrypt (Part 1, 19.6.5).
+            let decrypt = call
+                .session_with(SessionAttributes::DECRYPT)
+                .filter(|other| *other != 0);
+            let encrypt = call
+                .session_with(SessionAttributes::ENCRYPT)
+                .filter(|other| *other != 0 && Some(*other) != decrypt);
+            for other in [decrypt, encrypt].into_iter().flatten() {
+                if let Some(other) = call
+                    .sessions
+                    .get(other)
+                    .and_then(|other| self.sessions.get(other.handle))
+                {
+                    hmac.update(&other.nonce_tpm);
+                }
+            }
+        }
+        hmac.update(&[session_use.attributes.0]);
+        Ok(hmac.finish())
+    }
+
+    /// The value that says what a session is bound to: an entity's Name and authorization value (Part 1, 19.6.10).
+    pub(crate) fn bind_value(&self, alg: HashAlg, entity: Handle) -> Zeroizing<Digest> {
+        let name = self.name(entity);
+        let size = u16::try_from(name.len()).unwrap_or_default().to_be_bytes();
+        Zeroizing::new(hash(alg, &[&size, &name, &self.auth_value(entity)]))
+    }
+
+    /// Whether the session is bound to the entity, whose authorization value is unchanged since.
+    fn is_bound_to(&self, session: &Session, entity: Handle) -> bool {
+        !session.bound.is_empty() && session.bound.ct_eq(&self.bind_value(session.hash, entity))
+    }
+
+    /// Decrypts a command's first parameter in place.
+    pub(super) fn decrypt_parameter(&self, call: &Call<'_>, index: usize, data: &mut [u8]) -> RcResult<()> {
+        self.crypt_parameter(call, index, Direction::Command, data)
+    }
+
+    /// Encrypts or decrypts a first parameter in place (Part 1, 21.2 and 21.3).
+    pub(super) fn crypt_parameter(
+        &self,
+        call: &Call<'_>,
+        index: usize,
+        direction: Direction,
+        data: &mut [u8],
+    ) -> RcResult<()> {
+        let session_use = call.sessions.get(index).ok_or(Rc::FAILURE)?;
+        let session = self.sessions.get(session_use.handle).ok_or(Rc::FAILURE)?;
+        // Here the authorization value takes part whether or not the session is bound to it.
+        let key = self.session_value(session, session_use.entity);
+        let (newer, older) = match direction {
+            Direction::Command => (&session_use.nonce_caller, &session.nonce_tpm),
+            Direction::Response => (&session.nonce_tpm, &session_use.nonce_caller),
+        };
+        match session.symmetric {
+            SymDef::Null => Err(Rc::SYMMETRIC),
+            SymDef::Xor(alg) => {
+                kdf::xor_mask(alg, &key, newer, older, data);
+                Ok(())
+            }
+            SymDef::Cipher(def) => {
+                let mut material = Zeroizing::new([0u8; 48]);
+                let (cipher_key, rest) = material.split_at_mut_checked(def.key_size()).ok_or(Rc::FAILURE)?;
+                let iv_size = def.cipher.block_size();
+                let total = def.key_size().saturating_add(iv_size);
+                let bits = u32::try_from(total.saturating_mul(8)).unwrap_or_default();
+                let mut derived = Zeroizing::new([0u8; 48]);
+                let derived = derived.get_mut(..total).ok_or(Rc::FAILURE)?;
+                kdf::kdfa(session.hash, &key, b"CFB", newer, older, bits, derived);
+                let (new_key, new_iv) = derived.split_at(def.key_size());
+                cipher_key.copy_from_slice(new_key);
+                let iv = rest.get_mut(..iv_size).ok_or(Rc::FAILURE)?;
+                iv.copy_from_slice(new_iv);
+                let crypt = if direction == Direction::Command {
+                    symmetric::decrypt
+                } else {
+                    symmetric::encrypt
+                };
+                crypt(def.cipher, cipher_key, CipherMode::Cfb, iv, data).map_err(|_| Rc::FAILURE)
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! From command bytes to response bytes (Part 1, 18; Part 3, 5).
+
+mod authorize;
+mod execute;
+mod parse;
+mod respond;
+
+use arrayvec::ArrayVec;
+
+use crate::bytes::Digest;
+use crate::commands::CommandInfo;
+use crate::handle::{Handle, Name};
+use crate::types::attributes::SessionAttributes;
+
+/// Sessions that one command can have.
+const MAX_SESSIONS: usize = 3;
+
+/// TPM_ST (Part 2, 6.9) of commands and responses.
+mod tag {
+    pub(super) const RSP_COMMAND: u16 = 0x00C4;
+    pub(super) const NO_SESSIONS: u16 = 0x8001;
+    pub(super) const SESSIONS: u16 = 0x8002;
+}
+
+/// Bytes of a command's or response's header.
+const HEADER_SIZE: usize = 10;
+
+/// One entry of the authorization area.
+struct SessionUse {
+    /// The session, or TPM_RS_PW.
+    handle: Handle,
+    nonce_caller: Digest,
+    attributes: SessionAttributes,
+    /// The HMAC or, for a password, the authorization value.
+    hmac: zeroize::Zeroizing<Digest>,
+    /// The handle that it authorizes, if any.
+    entity: Option<Handle>,
+}
+
+impl SessionUse {
+    fn is_password(&self) -> bool {
+        self.handle == Handle::PASSWORD
+    }
+}
+
+/// A command that has been taken apart.
+struct Call<'a> {
+    info: &'static CommandInfo,
+    /// The command's place in the table.
+    place: usize,
+    has_sessions: bool,
+    handles: ArrayVec<Handle, 3>,
+    /// The entities' Names before the command ran.
+    names: ArrayVec<Name, 3>,
+    sessions: ArrayVec<SessionUse, MAX_SESSIONS>,
+    /// The parameter area as it came, perhaps encrypted.
+    params: &'a [u8],
+}
+
+impl Call<'_> {
+    /// The place of the session with this attribute; there is at most one.
+    fn session_with(&self, attribute: SessionAttributes) -> Option<usize> {
+        self.sessions
+            .iter()
+            .position(|session| session.attributes.has(attribute))
+    }
+}

@@ -1,0 +1,279 @@
+//! NV memory: persistent state with staged changes, committed as one before a command answers.
+//!
+//! A command changes the working copy. [`NvMemory::commit`] finds the records that differ from the committed copy,
+//! hands exactly these to the store as one atomic change, and only then lets the command succeed. When the store
+//! cannot, the working copy goes back to the committed one: nothing has changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::persistent::Persistent;
+use crate::handle::Handle;
+use crate::marshal::{Marshal, Reader, Unmarshal};
+use crate::platform::{Change, NvStore, StoreError};
+use crate::profile::Profile;
+use crate::rc::{Rc, RcResult};
+
+/// Version of the records' form.
+const FORMAT: u16 = 1;
+
+/// Names of records: one byte for what there is one of, a byte and a handle for the rest.
+mod key {
+    /// Form version and profile name. Its presence says that the TPM was manufactured.
+    pub(super) const MANUFACTURED: u8 = b'M';
+    pub(super) const HIERARCHIES: u8 = b'H';
+    pub(super) const DICTIONARY_ATTACK: u8 = b'D';
+    pub(super) const COUNTERS: u8 = b'C';
+    pub(super) const PCR: u8 = b'P';
+    pub(super) const AUDIT: u8 = b'A';
+    pub(super) const SAVED: u8 = b'S';
+    pub(super) const CLOCK: u8 = b'T';
+    pub(super) const NV_INDEX: u8 = b'n';
+    pub(super) const OBJECT: u8 = b'o';
+
+    pub(super) fn of(kind: u8, handle: super::Handle) -> Vec<u8> {
+        let [a, b, c, d] = handle.0.to_be_bytes();
+        vec![kind, a, b, c, d]
+    }
+}
+
+/// Why stored state could not be understood: the record and what is wrong with it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store holds no TPM")]
+    Empty,
+    #[error("record {0:02x?} {1}")]
+    Record(Vec<u8>, String),
+}
+
+/// Persistent state and the store behind it.
+pub(crate) struct NvMemory {
+    store: Box<dyn NvStore>,
+    committed: Persistent,
+    working: Persistent,
+    dirty: bool,
+}
+
+impl NvMemory {
+    /// Writes the state of a new TPM as one change, in a store that must be empty.
+    pub(crate) fn create(
+        mut store: Box<dyn NvStore>,
+        profile: &'static Profile,
+        state: Persistent,
+    ) -> Result<Self, StoreError> {
+        let mut changes = difference(None, &state);
+        let mut marker = FORMAT.to_be_bytes().to_vec();
+        marker.extend_from_slice(profile.name.as_bytes());
+        changes.push(put(vec![key::MANUFACTURED], &marker));
+        store.commit(&changes)?;
+        Ok(Self {
+            store,
+            committed: state.clone(),
+            working: state,
+            dirty: false,
+        })
+    }
+
+    /// Reads the state that the store holds.
+    pub(crate) fn load(mut store: Box<dyn NvStore>) -> Result<(Self, &'static Profile), LoadError> {
+        let mut records: BTreeMap<Vec<u8>, Vec<u8>> = store.load()?.into_iter().collect();
+        if records.is_empty() {
+            return Err(LoadError::Empty);
+        }
+        let profile = profile_of(records.remove([key::MANUFACTURED].as_slice()))?;
+        let state = decode(records, profile)?;
+        Ok((
+            Self {
+                store,
+                committed: state.clone(),
+                working: state,
+                dirty: false,
+            },
+            profile,
+        ))
+    }
+
+    /// Write access to the working copy.
+    pub(crate) fn change(&mut self) -> &mut Persistent {
+        self.dirty = true;
+        &mut self.working
+    }
+
+    /// Makes all staged changes durable, or none: then they are undone and the answer is TPM_RC_NV_UNAVAILABLE.
+    pub(crate) fn commit(&mut self) -> RcResult<()> {
+        if !self.dirty {
+            return Ok(());
+        }
+        let changes = difference(Some(&self.committed), &self.working);
+        if !changes.is_empty() && self.store.commit(&changes).is_err() {
+            self.roll_back();
+            return Err(Rc::NV_UNAVAILABLE);
+        }
+        self.committed = self.working.clone();
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// Undoes all staged changes.
+    pub(crate) fn roll_back(&mut self) {
+        if self.dirty {
+            self.working = self.committed.clone();
+            self.dirty = false;
+        }
+    }
+}
+
+impl std::ops::Deref for NvMemory {
+    type Target = Persistent;
+    fn deref(&self) -> &Persistent {
+        &self.working
+    }
+}
+
+fn put(key: Vec<u8>, value: &[u8]) -> Change {
+    Change::Put {
+        key,
+        value: value.to_vec(),
+    }
+}
+
+/// The changes that turn `old` into `new`. Records are compared by pointer: whoever changes one makes it anew.
+fn difference(old: Option<&Persistent>, new: &Persistent) -> Vec<Change> {
+    // Taken apart exhaustively, so that a record that is never written does not compile.
+    let Persistent {
+        hierarchies,
+        da,
+        counters,
+        pcr,
+        audit,
+        saved,
+        clock,
+        nv,
+        objects,
+    } = new;
+    let mut changes = Vec::new();
+    single(
+        &mut changes,
+        key::HIERARCHIES,
+        old.map(|old| &old.hierarchies),
+        hierarchies,
+    );
+    single(&mut changes, key::DICTIONARY_ATTACK, old.map(|old| &old.da), da);
+    single(&mut changes, key::COUNTERS, old.map(|old| &old.counters), counters);
+    single(&mut changes, key::PCR, old.map(|old| &old.pcr), pcr);
+    single(&mut changes, key::AUDIT, old.map(|old| &old.audit), audit);
+    single(&mut changes, key::CLOCK, old.map(|old| &old.clock), clock);
+    match (old.and_then(|old| old.saved.as_ref()), saved) {
+        (old, Some(saved)) => single(&mut changes, key::SAVED, old, saved),
+        (Some(_), None) => changes.push(Change::Delete { key: vec![key::SAVED] }),
+        (None, None) => {}
+    }
+    keyed(&mut changes, key::NV_INDEX, old.map(|old| &old.nv), nv);
+    keyed(&mut changes, key::OBJECT, old.map(|old| &old.objects), objects);
+    changes
+}
+
+fn single<T: Marshal>(changes: &mut Vec<Change>, name: u8, old: Option<&Arc<T>>, new: &Arc<T>) {
+    if !old.is_some_and(|old| Arc::ptr_eq(old, new)) {
+        changes.push(put(vec![name], &new.to_vec()));
+    }
+}
+
+fn keyed<T: Marshal>(
+    changes: &mut Vec<Change>,
+    kind: u8,
+    old: Option<&BTreeMap<Handle, Arc<T>>>,
+    new: &BTreeMap<Handle, Arc<T>>,
+) {
+    for (handle, value) in new {
+        let before = old.and_then(|old| old.get(handle));
+        if !before.is_some_and(|before| Arc::ptr_eq(before, value)) {
+            changes.push(put(key::of(kind, *handle), &value.to_vec()));
+        }
+    }
+    for handle in old
+        .into_iter()
+        .flat_map(BTreeMap::keys)
+        .filter(|handle| !new.contains_key(handle))
+    {
+        changes.push(Change::Delete {
+            key: key::of(kind, *handle),
+        });
+    }
+}
+
+fn profile_of(marker: Option<Vec<u8>>) -> Result<&'static Profile, LoadError> {
+    let wrong = |what: &str| LoadError::Record(vec![key::MANUFACTURED], what.to_owned());
+    let marker = marker.ok_or_else(|| wrong("is missing: the manufacture of this TPM was never finished"))?;
+    let (version, name) = marker.split_first_chunk().ok_or_else(|| wrong("is cut short"))?;
+    let version = u16::from_be_bytes(*version);
+    if version != FORMAT {
+        return Err(wrong(&format!(
+            "is of version {version}; this program reads version {FORMAT}"
+        )));
+    }
+    std::str::from_utf8(name)
+        .ok()
+        .and_then(Profile::by_name)
+        .ok_or_else(|| {
+            wrong(&format!(
+                "names the profile {:?}, which this program does not have",
+                name.escape_ascii()
+            ))
+        })
+}
+
+fn decode(mut records: BTreeMap<Vec<u8>, Vec<u8>>, profile: &'static Profile) -> Result<Persistent, LoadError> {
+    let mut one = |name: u8| (vec![name], records.remove([name].as_slice()));
+    let (hierarchies, da, counters) = (one(key::HIERARCHIES), one(key::DICTIONARY_ATTACK), one(key::COUNTERS));
+    let (pcr, audit, clock, saved) = (one(key::PCR), one(key::AUDIT), one(key::CLOCK), one(key::SAVED));
+    let mut state = Persistent {
+        hierarchies: required(hierarchies, profile)?,
+        da: required(da, profile)?,
+        counters: required(counters, profile)?,
+        pcr: required(pcr, profile)?,
+        audit: required(audit, profile)?,
+        clock: required(clock, profile)?,
+        saved: match saved {
+            (_, None) => None,
+            present => Some(required(present, profile)?),
+        },
+        nv: BTreeMap::new(),
+        objects: BTreeMap::new(),
+    };
+    for (name, value) in records {
+        let handle = match name.split_first() {
+            Some((kind, handle)) => handle
+                .try_into()
+                .ok()
+                .map(|raw| (*kind, Handle(u32::from_be_bytes(raw)))),
+            None => None,
+        };
+        match handle {
+            Some((key::NV_INDEX, handle)) => {
+                state.nv.insert(handle, required((name, Some(value)), profile)?);
+            }
+            Some((key::OBJECT, handle)) => {
+                state.objects.insert(handle, required((name, Some(value)), profile)?);
+            }
+            _ => return Err(LoadError::Record(name, "is of no known kind".to_owned())),
+        }
+    }
+    Ok(state)
+}
+
+fn required<T: Unmarshal>(
+    (name, value): (Vec<u8>, Option<Vec<u8>>),
+    profile: &'static Profile,
+) -> Result<Arc<T>, LoadError> {
+    let Some(value) = value.map(zeroize::Zeroizing::new) else {
+        return Err(LoadError::Record(name, "is missing".to_owned()));
+    };
+    let mut reader = Reader::new(&value, profile);
+    match T::unmarshal(&mut reader).and_then(|record| reader.finish().map(|()| record)) {
+        Ok(record) => Ok(Arc::new(record)),
+        Err(code) => Err(LoadError::Record(name, format!("cannot be read: {code}"))),
+    }
+}

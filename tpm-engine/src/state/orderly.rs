@@ -1,0 +1,114 @@
+//! What TPM2_Shutdown saves and TPM2_Startup restores (Part 1, 12.2.3; Part 3, 9.3 and 9.4).
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use super::pcr::PcrValues;
+use super::persistent::{AuthPolicy, NvData, SEED_SIZE};
+use crate::bytes::{Bytes, Digest};
+use crate::handle::Handle;
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
+use crate::rc::RcResult;
+use crate::session::SavedSessions;
+use crate::types::attributes::NvAttributes;
+
+structure! {
+    /// STATE_RESET_DATA: kept by TPM Restart and TPM Resume, made anew by TPM Reset.
+    #[derive(Debug, Clone)]
+    pub(crate) struct ResetState {
+        pub(crate) null_seed: Zeroizing<Bytes<SEED_SIZE>>,
+        pub(crate) null_proof: Zeroizing<Bytes<SEED_SIZE>>,
+        /// TPM Resets and Restarts since the seed was made: goes into the contexts of stClear objects.
+        pub(crate) clear_count: u32,
+        /// TPM Restarts and Resumes since the last TPM Reset.
+        pub(crate) restart_count: u32,
+        /// Number of the next object context.
+        pub(crate) object_context_id: u64,
+        /// Counts changes of PCR (Part 1, 17.9).
+        pub(crate) pcr_counter: u32,
+        /// Running digest of audited commands; empty when nothing was audited.
+        pub(crate) command_audit_digest: Digest,
+    }
+
+    /// STATE_CLEAR_DATA: kept by TPM Resume, set to defaults by TPM Reset and TPM Restart.
+    #[derive(Debug, Clone)]
+    pub(crate) struct ClearState {
+        pub(crate) owner_enabled: bool,
+        pub(crate) endorsement_enabled: bool,
+        pub(crate) platform_enabled: bool,
+        pub(crate) platform_nv_enabled: bool,
+        pub(crate) platform_auth: Zeroizing<Digest>,
+        pub(crate) platform_policy: AuthPolicy,
+    }
+
+    /// The clock, written to NV now and then.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub(crate) struct ClockRecord {
+        /// Milliseconds.
+        pub(crate) clock: u64,
+        /// Whether no larger value than this can have been reported.
+        pub(crate) safe: bool,
+        /// Written at an orderly stop: Clock cannot have run ahead of it.
+        pub(crate) exact: bool,
+    }
+
+    /// The part of an orderly NV index that lives in RAM.
+    #[derive(Debug, Clone)]
+    pub(crate) struct OrderlyIndex {
+        pub(crate) attributes: NvAttributes,
+        pub(crate) data: Zeroizing<NvData>,
+    }
+
+    /// All that TPM2_Shutdown saves.
+    #[derive(Debug, Clone)]
+    pub(crate) struct SavedState {
+        /// TPM_SU_STATE: everything below counts. TPM_SU_CLEAR: clock and orderly indices only.
+        pub(crate) state: bool,
+        pub(crate) reset: ResetState,
+        pub(crate) clear: ClearState,
+        pub(crate) pcrs: PcrValues,
+        pub(crate) sessions: SavedSessions,
+        pub(crate) orderly_nv: OrderlyNv,
+    }
+}
+
+impl Default for ClearState {
+    /// The values after TPM Reset and TPM Restart (Part 3, 9.3).
+    fn default() -> Self {
+        Self {
+            owner_enabled: true,
+            endorsement_enabled: true,
+            platform_enabled: true,
+            platform_nv_enabled: true,
+            platform_auth: Zeroizing::new(Digest::EMPTY),
+            platform_policy: AuthPolicy::default(),
+        }
+    }
+}
+
+/// Orderly NV indices (TPMA_NV_ORDERLY): their changing part, by handle.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OrderlyNv(pub(crate) BTreeMap<Handle, OrderlyIndex>);
+
+impl Marshal for OrderlyNv {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX).marshal(sink);
+        for (handle, index) in &self.0 {
+            handle.marshal(sink);
+            index.marshal(sink);
+        }
+    }
+}
+
+impl Unmarshal for OrderlyNv {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let count = reader.read::<u32>()?;
+        let mut map = BTreeMap::new();
+        for _ in 0..count {
+            let handle = reader.read()?;
+            map.insert(handle, reader.read()?);
+        }
+        Ok(Self(map))
+    }
+}

@@ -1,0 +1,76 @@
+//! Time and Clock (Part 1, 36).
+
+use super::orderly::ClockRecord;
+use crate::platform::Clock;
+
+/// How far Clock may run ahead of its NV copy, in milliseconds: 2^22, the most that Part 1, 36.3.2 allows, so that
+/// keeping time costs a write every 70 minutes and no command pays for it otherwise.
+pub(crate) const CLOCK_UPDATE_INTERVAL: u64 = 1 << 22;
+
+/// Time since `_TPM_Init` and Clock, which counts while the TPM is powered.
+#[derive(Debug, Clone)]
+pub(crate) struct Timer {
+    /// The host's time of the last update.
+    last: u64,
+    /// Milliseconds since `_TPM_Init`.
+    pub(crate) time: u64,
+    /// Milliseconds that the TPM was powered since the last TPM2_Clear.
+    pub(crate) clock: u64,
+    /// Whether Clock cannot have been reported larger than it is.
+    pub(crate) safe: bool,
+    /// The value of Clock at which its NV copy must be renewed.
+    pub(crate) renew_at: u64,
+    /// TPM_CLOCK_ADJUST: by how many steps the clock runs fast (positive) or slow, see TPM2_ClockRateAdjust.
+    pub(crate) rate: i32,
+    /// Milliseconds times [`Self::RATE_UNIT`] that rate adjustment has not yet given to the clock.
+    remainder: i64,
+}
+
+impl Timer {
+    /// One step of rate adjustment is a part in this many.
+    const RATE_UNIT: i64 = 100_000;
+
+    pub(crate) fn new(record: &ClockRecord, clock: &mut dyn Clock) -> Self {
+        Self {
+            last: clock.now_ms(),
+            time: 0,
+            clock: record.clock,
+            safe: record.safe,
+            renew_at: record.clock.saturating_add(CLOCK_UPDATE_INTERVAL),
+            rate: 0,
+            remainder: 0,
+        }
+    }
+
+    /// Lets the host's time pass; returns the milliseconds by which Time advanced.
+    pub(crate) fn advance(&mut self, clock: &mut dyn Clock) -> u64 {
+        let now = clock.now_ms();
+        let elapsed = now.saturating_sub(self.last);
+        self.last = self.last.max(now);
+        if elapsed == 0 {
+            return 0;
+        }
+        let adjusted = match self.rate {
+            0 => elapsed,
+            rate => {
+                let scaled = i64::try_from(elapsed)
+                    .unwrap_or(i64::MAX)
+                    .saturating_mul(i64::from(rate));
+                let total = self.remainder.saturating_add(scaled);
+                self.remainder = total.checked_rem(Self::RATE_UNIT).unwrap_or_default();
+                elapsed.saturating_add_signed(total.checked_div(Self::RATE_UNIT).unwrap_or_default())
+            }
+        };
+        self.time = self.time.saturating_add(adjusted);
+        self.clock = self.clock.saturating_add(adjusted);
+        adjusted
+    }
+
+    /// `_TPM_Init`: Time starts again, at the normal rate.
+    pub(crate) fn restart(&mut self, clock: &mut dyn Clock) {
+        self.last = clock.now_ms();
+        self.time = 0;
+        self.rate = 0;
+        self.remainder = 0;
+    }
+}
