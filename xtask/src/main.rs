@@ -1,3 +1,27 @@
-//! Placeholder.
+//! The project's tasks: `cargo xtask test`, `cargo xtask demo`, `cargo xtask bench`.
 
-fn main() {}
+mod machine;
+mod process;
+mod report;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The project's tasks")]
+enum Command {
+    /// Format, lints, unit tests, differential tests, other people's tools, guests. What CI runs.
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::Test(args) => test::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

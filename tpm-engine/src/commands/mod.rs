@@ -61,8 +61,11 @@ pub(crate) struct CommandInfo {
     /// The response has a handle.
     pub(crate) response_handle: bool,
     /// Unmarshals the parameters, runs the action, marshals the reply.
-    pub(crate) run: fn(&mut Tpm, &[Handle], &[u8], &mut Writer<'_>) -> RcResult<Option<Handle>>,
+    pub(crate) run: Run,
 }
+
+/// Takes the handles and the encoded parameters, writes the encoded reply, returns the response's handle.
+type Run = fn(&mut Tpm, &[Handle], &[u8], &mut Writer<'_>) -> RcResult<Option<Handle>>;
 
 impl CommandInfo {
     pub(crate) fn has(&self, flag: Flag) -> bool {

@@ -132,6 +132,7 @@ scheme_types! {
 /// Key derivation functions (TPMI_ALG_KDF).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
+#[expect(clippy::enum_variant_names, reason = "the names are those of TPM_ALG_ID")]
 pub(crate) enum Kdf {
     Mgf1 = 0x0007,
     Kdf1Sp80056a = 0x0020,

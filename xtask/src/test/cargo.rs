@@ -1,0 +1,107 @@
+//! The steps that cargo runs.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::machine;
+use crate::process::{self, cargo};
+use crate::report::Counts;
+
+pub(super) fn format() -> Result<Counts> {
+    process::run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    Ok(Counts::PASSED)
+}
+
+pub(super) fn lints() -> Result<Counts> {
+    // The engine has types and helpers for commands that are still to come.
+    let lints = ["-D", "warnings", "-A", "dead_code"];
+    process::run(cargo(&["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--"]).args(lints))?;
+    Ok(Counts::PASSED)
+}
+
+/// Licences, bans and sources; not advisories, whose database has to be fetched from a place CI cannot reach.
+pub(super) fn deny() -> Result<Counts> {
+    let deny = machine::cargo_deny()?;
+    let arguments = ["--log-level", "error", "check", "licenses", "bans", "sources"];
+    process::run(
+        Command::new(deny)
+            .args(arguments)
+            .current_dir(process::root())
+            .stdin(Stdio::null()),
+    )?;
+    Ok(Counts::PASSED)
+}
+
+/// Tests beside the code of all crates, and their documentation's examples.
+pub(super) fn unit_tests() -> Result<Counts> {
+    test(&["--workspace", "--exclude", "integration"])
+}
+
+pub(super) fn integration_tests() -> Result<Counts> {
+    process::run(&mut cargo(&[
+        "build",
+        "--quiet",
+        "--locked",
+        "--package",
+        "vhost-device-tpm",
+    ]))?;
+    test(&["--package", "integration"])
+}
+
+/// Runs `cargo test`, shows what is not a success, sums up the `test result:` lines.
+fn test(selection: &[&str]) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let mut command = cargo(&["test", "--quiet", "--locked", "--no-fail-fast"]);
+    command.args(selection).args(["--", "--format", "pretty"]);
+    let success = process::lines(&mut command, |line| {
+        if let Some(result) = line.strip_prefix("test result: ") {
+            counts += parse_result(result);
+        }
+        let noise = line.is_empty() || line.ends_with(" ... ok") || line.starts_with("running ");
+        if !noise {
+            println!("    {line}");
+        }
+    })?;
+    if !success && counts.failed == 0 {
+        bail!("{} did not run to its end", process::display(&command));
+    }
+    Ok(counts)
+}
+
+/// `ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s`
+fn parse_result(text: &str) -> Counts {
+    let mut counts = Counts::default();
+    let words: Vec<&str> = text.split([' ', ';', '.']).filter(|word| !word.is_empty()).collect();
+    for pair in words.windows(2) {
+        if let [number, what] = pair
+            && let Ok(number) = number.parse()
+        {
+            match *what {
+                "passed" => counts.passed = number,
+                "failed" => counts.failed = number,
+                "ignored" => counts.skipped = number,
+                _ => {}
+            }
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn result_line_is_counted() {
+        let line = "FAILED. 12 passed; 1 failed; 2 ignored; 0 measured; 5 filtered out; finished in 0.02s";
+        assert_eq!(
+            parse_result(line),
+            Counts {
+                passed: 12,
+                failed: 1,
+                skipped: 2
+            }
+        );
+    }
+}
