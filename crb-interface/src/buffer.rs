@@ -1,0 +1,134 @@
+//! Commands into the interface and responses out of it, whole or in chunks (PTP 6.5.3.9; 1.07 for chunks).
+
+use crate::crb::{Crb, State, page};
+use crate::layout::{self, DATA_BUFFER, DATA_BUFFER_SIZE, STAGING_SIZE, int};
+use crate::memory::Memory;
+
+/// Bytes of a command's header: tag, size, code.
+const HEADER_SIZE: usize = 10;
+
+impl<M: Memory> Crb<M> {
+    /// Writes to a data buffer; `at` is the offset into the window.
+    pub(crate) fn write_buffer(&self, locality: u8, at: usize, piece: &[u8]) {
+        let end = at.saturating_add(piece.len()).saturating_sub(buffer(locality));
+        if self.accept_data(locality, end) {
+            self.memory.copy_in(at, piece);
+        }
+    }
+
+    /// Copies the command that is to be executed into `out`, once: whatever the guest does to the window afterwards has
+    /// no effect. Returns the locality it came from and its length; `None` when no command is waiting.
+    ///
+    /// The length is what the command's header says, as far as that many bytes can have been written.
+    pub fn take_command(&self, out: &mut [u8; STAGING_SIZE]) -> Option<(u8, usize)> {
+        if !self.executing() {
+            return None;
+        }
+        let locality = self.active()?;
+        let staged = self.load_len(layout::COMMAND_LEN);
+        let (source, room) = if staged == 0 {
+            (buffer(locality), DATA_BUFFER_SIZE)
+        } else {
+            (layout::COMMAND, staged)
+        };
+        let header = out.first_chunk_mut::<HEADER_SIZE>()?;
+        self.memory.copy_out(source, header);
+        let len = claimed_size(header).clamp(HEADER_SIZE, room.max(HEADER_SIZE));
+        self.memory
+            .copy_out(source.saturating_add(HEADER_SIZE), out.get_mut(HEADER_SIZE..len)?);
+        Some((locality, len))
+    }
+
+    /// Puts the response into the window and gives the window back to the monitor: START is CLEAR from here on.
+    /// Does nothing when no command is being executed.
+    pub fn complete(&self, response: &[u8]) {
+        if !self.executing() {
+            return;
+        }
+        let response = response.get(..STAGING_SIZE).unwrap_or(response);
+        if let Some(locality) = self.active() {
+            let first = response.get(..DATA_BUFFER_SIZE).unwrap_or(response);
+            self.memory.copy_in(buffer(locality), first);
+            if response.len() > DATA_BUFFER_SIZE {
+                self.memory.copy_in(layout::RESPONSE, response);
+            }
+            self.store_len(layout::RESPONSE_LEN, response.len());
+            self.store_len(layout::RESPONSE_SHOWN, first.len());
+            self.set_state(State::Completion);
+        }
+        self.interrupt(int::START);
+        self.release_window();
+        self.broadcast(layout::CTRL_START, 0);
+    }
+
+    /// Forgets command and response.
+    pub(crate) fn discard(&self) {
+        for word in [layout::COMMAND_LEN, layout::RESPONSE_LEN, layout::RESPONSE_SHOWN] {
+            self.memory.store(word, 0);
+        }
+    }
+
+    /// nextChunk in Command Reception: the data buffer is full and goes to the staged command.
+    pub(crate) fn stage_chunk(&self, locality: u8) {
+        let staged = self.load_len(layout::COMMAND_LEN);
+        let mut header = [0; HEADER_SIZE];
+        let source = if staged == 0 { buffer(locality) } else { layout::COMMAND };
+        self.memory.copy_out(source, &mut header);
+        // A header that claims more than there is room for is answered by the TPM (TPM_RC_COMMAND_SIZE).
+        let expected = claimed_size(&header).clamp(HEADER_SIZE, STAGING_SIZE);
+        let count = expected.saturating_sub(staged).min(DATA_BUFFER_SIZE);
+        let mut chunk = [0; DATA_BUFFER_SIZE];
+        if let Some(chunk) = chunk.get_mut(..count) {
+            self.memory.copy_out(buffer(locality), chunk);
+            self.memory.copy_in(layout::COMMAND.saturating_add(staged), chunk);
+            self.store_len(layout::COMMAND_LEN, staged.saturating_add(count));
+        }
+    }
+
+    /// START: the rest of a command that came in chunks. One that fits the data buffer is taken right out of it.
+    pub(crate) fn stage_last_chunk(&self, locality: u8) {
+        if self.memory.load(layout::COMMAND_LEN) != 0 {
+            self.stage_chunk(locality);
+        }
+    }
+
+    /// Shows the part of the response that begins at `from`; past its end the buffer stays as it is.
+    pub(crate) fn show_chunk(&self, locality: u8, from: u32) {
+        let total = self.load_len(layout::RESPONSE_LEN);
+        let from = usize::try_from(from).unwrap_or(total);
+        // A response that fits the data buffer is not staged, and is still there.
+        let count = total.saturating_sub(from).min(DATA_BUFFER_SIZE);
+        if total <= DATA_BUFFER_SIZE || count == 0 {
+            return;
+        }
+        let mut chunk = [0; DATA_BUFFER_SIZE];
+        if let Some(chunk) = chunk.get_mut(..count) {
+            self.memory.copy_out(layout::RESPONSE.saturating_add(from), chunk);
+        }
+        // What is behind the last chunk reads 0.
+        self.memory.copy_in(buffer(locality), &chunk);
+        self.store_len(layout::RESPONSE_SHOWN, from.saturating_add(count));
+    }
+
+    /// A length that stands in memory, where the other side may have written anything.
+    fn load_len(&self, word: usize) -> usize {
+        usize::try_from(self.memory.load(word))
+            .unwrap_or(STAGING_SIZE)
+            .min(STAGING_SIZE)
+    }
+
+    fn store_len(&self, word: usize, len: usize) {
+        self.memory.store(word, u32::try_from(len).unwrap_or(u32::MAX));
+    }
+}
+
+/// Where a locality's data buffer begins.
+const fn buffer(locality: u8) -> usize {
+    page(locality).saturating_add(DATA_BUFFER as usize)
+}
+
+/// commandSize of a header.
+const fn claimed_size(header: &[u8; HEADER_SIZE]) -> usize {
+    let [_, _, a, b, c, d, ..] = *header;
+    u32::from_be_bytes([a, b, c, d]) as usize
+}

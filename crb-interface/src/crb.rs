@@ -1,0 +1,376 @@
+//! The state machine (PTP 6.5.3.11) and the dispatch of accesses.
+
+use crate::layout::{self, DATA_BUFFER, PAGE, WINDOW_SIZE, ctrl_req, ctrl_start, ctrl_sts, int, intf_id, loc_state};
+use crate::memory::Memory;
+
+/// Who may change the window, one word: while [`EXECUTING`] is set that is the TPM's side, else the monitor's.
+///
+/// What the guest asks of the localities meanwhile is noted in the same word, so that it cannot slip through between
+/// the last look of the one side and the first of the other.
+pub(crate) mod owner {
+    /// The TPM's side has a command and the window.
+    pub(crate) const EXECUTING: u32 = 1 << 31;
+    /// The active locality relinquished in the middle of its command.
+    pub(crate) const RELINQUISHED: u32 = 1 << 16;
+    /// Bits of localities that wait for the TPM (requestAccess).
+    pub(crate) const REQUESTS: u32 = 0x1F;
+    /// Bits of localities that seized the TPM in the middle of a command, shifted by this.
+    pub(crate) const SEIZED_SHIFT: u32 = 8;
+    /// The bits of localities that seized.
+    pub(crate) const SEIZED: u32 = REQUESTS << SEIZED_SHIFT;
+}
+
+/// States of the interface (PTP 6.5.3.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum State {
+    /// Nothing is expected.
+    Idle = 0,
+    /// A command may be written.
+    Ready = 1,
+    /// A part of a command has been written.
+    Reception = 2,
+    /// The TPM has the command.
+    Execution = 3,
+    /// The response can be read.
+    Completion = 4,
+}
+
+/// What the host must do after an access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Action {
+    /// A command will come soon: wake whoever executes it.
+    Wake = 1,
+    /// Execute the command ([`Crb::take_command`]).
+    Start = 1 << 1,
+    /// Cancel the command that is being executed.
+    Cancel = 1 << 2,
+    /// Clear the TPM's established flag, then call [`Crb::set_established`].
+    ResetEstablishment = 1 << 3,
+    /// `_TPM_Hash_Start`.
+    HashStart = 1 << 4,
+    /// `_TPM_Hash_Data` with what [`Crb::take_hash_data`] gives.
+    HashData = 1 << 5,
+    /// `_TPM_Hash_End`.
+    HashEnd = 1 << 6,
+}
+
+/// A set of [`Action`]s, to be carried out in the order of their definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Actions(u8);
+
+impl Actions {
+    /// Whether the action is to be carried out.
+    #[must_use]
+    pub const fn contains(self, action: Action) -> bool {
+        self.0 & action as u8 != 0
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) const fn add(&mut self, action: Action) {
+        self.0 |= action as u8;
+    }
+}
+
+/// What is fixed about an interface.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Guest-physical address of the window: shows in the buffer addresses.
+    pub base: u64,
+    /// Localities that exist for the guest, a bit each. Locality 4 belongs to the platform's own hardware: a guest that
+    /// could use it could forge a dynamic launch, so it is not among the default ones. Pages of others read 0xFF.
+    pub localities: u8,
+    /// Whether commands and responses larger than the data buffer can go in chunks (PTP 1.07).
+    pub chunking: bool,
+    /// VID and, in the upper half, DID of TPM_CRB_INTF_ID.
+    pub vendor: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            base: layout::PC_BASE,
+            localities: 0x0F,
+            chunking: true,
+            vendor: 0,
+        }
+    }
+}
+
+/// The CRB interface over its memory.
+///
+/// Two sides may each have one of these over the same memory. Between a [`Crb::write`] that returns [`Action::Start`]
+/// and the end of [`Crb::complete`] the window is the TPM's: accesses of the guest then change nothing but
+/// TPM_CRB_CTRL_CANCEL and notes about localities, which [`Crb::complete`] settles. All the rest of the time it is the
+/// monitor's. Calls of one side must come one after the other.
+pub struct Crb<M> {
+    pub(crate) memory: M,
+    pub(crate) config: Config,
+}
+
+impl<M: Memory> Crb<M> {
+    /// An interface over this memory, which is taken as it is: [`Crb::reset`] makes it a fresh one.
+    pub const fn new(memory: M, config: Config) -> Self {
+        Self { memory, config }
+    }
+
+    /// The memory.
+    pub const fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// The values after power-on. No command may be executing.
+    pub fn reset(&self) {
+        self.memory.wipe(0, layout::MEMORY_SIZE);
+        self.memory.store(layout::HASH_LEN, u32::MAX);
+        let id = intf_id::TYPE_CRB
+            | intf_id::VERSION_CRB
+            | intf_id::FIVE_LOCALITIES
+            | intf_id::XFER_64
+            | intf_id::CAP_CRB
+            | intf_id::SELECTOR_CRB
+            | if self.config.chunking { intf_id::CHUNK } else { 0 };
+        let size = u32::try_from(layout::DATA_BUFFER_SIZE).unwrap_or(u32::MAX);
+        for locality in 0..layout::LOCALITIES {
+            let page = page(locality);
+            if !self.exists(locality) {
+                self.memory.copy_in(page, &[0xFF; PAGE]);
+                continue;
+            }
+            let buffer = self.config.base.wrapping_add(page as u64).wrapping_add(DATA_BUFFER);
+            let (low, high) = (buffer as u32, (buffer >> 32) as u32);
+            for (register, value) in [
+                (layout::INTF_ID, id),
+                (layout::INTF_ID_HIGH, self.config.vendor),
+                (layout::CTRL_CMD_SIZE, size),
+                (layout::CTRL_CMD_LADDR, low),
+                (layout::CTRL_CMD_HADDR, high),
+                (layout::CTRL_RSP_SIZE, size),
+                (layout::CTRL_RSP_ADDR, low),
+                (layout::CTRL_RSP_ADDR.saturating_add(4), high),
+            ] {
+                self.memory.store(at(locality, register), value);
+            }
+        }
+        self.broadcast(layout::CTRL_STS, ctrl_sts::IDLE);
+        self.broadcast(layout::LOC_STATE, loc_state::VALID | loc_state::ESTABLISHED);
+    }
+
+    /// Reads guest-visible bytes at an offset into the window: reserved ones are 0, those past its end 0xFF.
+    pub fn read(&self, offset: u64, out: &mut [u8]) {
+        let start = usize::try_from(offset).unwrap_or(WINDOW_SIZE);
+        let inside = WINDOW_SIZE.saturating_sub(start).min(out.len());
+        let (inside, outside) = out.split_at_mut(inside);
+        self.memory.copy_out(start, inside);
+        outside.fill(0xFF);
+    }
+
+    /// Writes at an offset into the window, as a guest does; says what the host must do then. What lies past the end, in
+    /// reserved bytes or in another locality than the active one is dropped.
+    pub fn write(&self, offset: u64, data: &[u8]) -> Actions {
+        let mut actions = Actions::default();
+        let mut at = usize::try_from(offset).unwrap_or(WINDOW_SIZE);
+        let mut rest = data;
+        while at < WINDOW_SIZE && !rest.is_empty() {
+            let locality = u8::try_from(at / PAGE).unwrap_or(u8::MAX);
+            let in_page = at % PAGE;
+            let in_buffer = in_page >= DATA_BUFFER as usize;
+            let room = if in_buffer {
+                PAGE.saturating_sub(in_page)
+            } else {
+                4usize.saturating_sub(in_page % 4)
+            };
+            let (piece, tail) = rest.split_at(room.min(rest.len()));
+            if !self.exists(locality) {
+                // Nothing is there.
+            } else if in_buffer {
+                self.write_buffer(locality, at, piece);
+            } else {
+                self.write_register(locality, in_page, piece, &mut actions);
+            }
+            at = at.saturating_add(piece.len());
+            rest = tail;
+        }
+        actions
+    }
+
+    /// Writes 1–4 bytes of one register; bytes of it that are not written count as 0, which every register ignores, but
+    /// TPM_CRB_INT_ENABLE keeps them.
+    fn write_register(&self, locality: u8, in_page: usize, piece: &[u8], actions: &mut Actions) {
+        let skip = in_page % 4;
+        let place = |source: &[u8]| {
+            let mut bytes = [0u8; 4];
+            for (to, from) in bytes.iter_mut().skip(skip).zip(source) {
+                *to = *from;
+            }
+            u32::from_le_bytes(bytes)
+        };
+        let value = place(piece);
+        let written = place([0xFF; 4].get(..piece.len()).unwrap_or_default());
+        let register = (in_page & !3) as u64;
+        if register == layout::LOC_CTRL {
+            return self.write_loc_ctrl(locality, value, actions);
+        }
+        if self.active() != Some(locality) {
+            return;
+        }
+        match register {
+            layout::CTRL_REQ => self.write_ctrl_req(value, actions),
+            layout::CTRL_CANCEL if written & 0xFF != 0 => self.write_cancel(value, actions),
+            layout::CTRL_START => self.write_start(locality, value, actions),
+            layout::INT_ENABLE if !self.executing() => {
+                let old = self.memory.load(at(locality, register));
+                let allowed = int::ALL | int::GLOBAL_ENABLE;
+                self.broadcast(register, old & !written | value & written & allowed);
+            }
+            layout::INT_STS if !self.executing() => {
+                let old = self.memory.load(at(locality, register));
+                self.broadcast(register, old & !value);
+            }
+            _ => {}
+        }
+    }
+
+    fn write_ctrl_req(&self, value: u32, actions: &mut Actions) {
+        // A command that is being executed has to be cancelled first.
+        if self.executing() {
+            return;
+        }
+        match value & (ctrl_req::CMD_READY | ctrl_req::GO_IDLE) {
+            ctrl_req::CMD_READY => {
+                self.discard();
+                self.set_state(State::Ready);
+                self.broadcast(layout::CTRL_STS, 0);
+                self.interrupt(int::CMD_READY);
+                actions.add(Action::Wake);
+            }
+            ctrl_req::GO_IDLE => self.go_idle(),
+            // Neither, or both, which means nothing.
+            _ => {}
+        }
+    }
+
+    fn write_cancel(&self, value: u32, actions: &mut Actions) {
+        let cancel = value & 1 != 0;
+        if cancel && !self.executing() {
+            return;
+        }
+        self.broadcast(layout::CTRL_CANCEL, u32::from(cancel));
+        if cancel {
+            actions.add(Action::Cancel);
+        }
+    }
+
+    fn write_start(&self, locality: u8, value: u32, actions: &mut Actions) {
+        match self.state() {
+            State::Reception if value & ctrl_start::START != 0 => {
+                self.stage_last_chunk(locality);
+                // The order matters: what the TPM's side reads after it has seen the owner is all there.
+                self.broadcast(layout::CTRL_START, ctrl_start::START);
+                self.memory.update(layout::OWNER, |owner| owner | owner::EXECUTING);
+                actions.add(Action::Start);
+            }
+            State::Reception if value & ctrl_start::NEXT_CHUNK != 0 && self.config.chunking => {
+                self.stage_chunk(locality);
+                self.interrupt(int::NEXT_CHUNK_CLEARED);
+            }
+            State::Completion if value & ctrl_start::RSP_RETRY != 0 && self.config.chunking => {
+                self.show_chunk(locality, 0);
+            }
+            State::Completion if value & ctrl_start::NEXT_CHUNK != 0 && self.config.chunking => {
+                let shown = self.memory.load(layout::RESPONSE_SHOWN);
+                self.show_chunk(locality, shown);
+                self.interrupt(int::NEXT_CHUNK_CLEARED);
+            }
+            _ => {}
+        }
+    }
+
+    /// To Idle, whatever was in the buffers forgotten.
+    pub(crate) fn go_idle(&self) {
+        self.discard();
+        self.set_state(State::Idle);
+        self.broadcast(layout::CTRL_STS, ctrl_sts::IDLE);
+    }
+
+    /// The state that the interface is in.
+    #[must_use]
+    pub fn state(&self) -> State {
+        if self.executing() {
+            return State::Execution;
+        }
+        match self.memory.load(layout::STATE) {
+            1 => State::Ready,
+            2 => State::Reception,
+            4 => State::Completion,
+            _ => State::Idle,
+        }
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        self.memory.store(layout::STATE, state as u32);
+    }
+
+    /// Whether a command is being executed and the window is the TPM's.
+    #[must_use]
+    pub fn executing(&self) -> bool {
+        self.memory.load(layout::OWNER) & owner::EXECUTING != 0
+    }
+
+    /// Whether the guest asked to cancel the command that is being executed.
+    #[must_use]
+    pub fn cancel_requested(&self) -> bool {
+        (0..layout::LOCALITIES)
+            .filter(|locality| self.exists(*locality))
+            .any(|locality| self.memory.load(at(locality, layout::CTRL_CANCEL)) & 1 != 0)
+    }
+
+    /// Whether the interface asks for an interrupt: as long as it does, the line is high.
+    #[must_use]
+    pub fn interrupt_pending(&self) -> bool {
+        let Some(locality) = (0..layout::LOCALITIES).find(|locality| self.exists(*locality)) else {
+            return false;
+        };
+        let enabled = self.memory.load(at(locality, layout::INT_ENABLE));
+        enabled & int::GLOBAL_ENABLE != 0 && enabled & self.memory.load(at(locality, layout::INT_STS)) != 0
+    }
+
+    /// Notes an interrupt in TPM_CRB_INT_STS if it is enabled.
+    pub(crate) fn interrupt(&self, which: u32) {
+        let Some(locality) = (0..layout::LOCALITIES).find(|locality| self.exists(*locality)) else {
+            return;
+        };
+        let enabled = self.memory.load(at(locality, layout::INT_ENABLE));
+        if enabled & int::GLOBAL_ENABLE != 0 && enabled & which != 0 {
+            let pending = self.memory.load(at(locality, layout::INT_STS));
+            self.broadcast(layout::INT_STS, pending | which);
+        }
+    }
+
+    /// Writes a register that is the same in every locality.
+    pub(crate) fn broadcast(&self, register: u64, value: u32) {
+        for locality in (0..layout::LOCALITIES).filter(|locality| self.exists(*locality)) {
+            self.memory.store(at(locality, register), value);
+        }
+    }
+
+    pub(crate) const fn exists(&self, locality: u8) -> bool {
+        locality < layout::LOCALITIES && self.config.localities & (1 << locality) != 0
+    }
+}
+
+/// Where a locality's page begins.
+pub(crate) const fn page(locality: u8) -> usize {
+    (locality as usize).saturating_mul(PAGE)
+}
+
+/// Where a locality's register is.
+pub(crate) const fn at(locality: u8, register: u64) -> usize {
+    page(locality).saturating_add(register as usize)
+}

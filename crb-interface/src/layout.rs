@@ -1,0 +1,177 @@
+//! Where everything is in the window, and what the bits of the registers mean (PTP 6.5.3).
+//!
+//! The guest sees one page for each of five localities. Behind them, and never mapped into a guest, are a page of the
+//! interface's own words and two staging buffers for commands and responses that are larger than the data buffer.
+
+/// Bytes of a locality's page.
+pub const PAGE: usize = 0x1000;
+/// Localities 0–4.
+pub const LOCALITIES: u8 = 5;
+/// Bytes of the window that a guest sees.
+pub const WINDOW_SIZE: usize = 0x5000;
+/// Where a PC's guest expects the window (PTP 6.3).
+pub const PC_BASE: u64 = 0xFED4_0000;
+
+/// TPM_LOC_STATE: who has the TPM.
+pub const LOC_STATE: u64 = 0x00;
+/// TPM_LOC_CTRL: requests of a locality; reads 0.
+pub const LOC_CTRL: u64 = 0x08;
+/// TPM_LOC_STS: the locality's own status.
+pub const LOC_STS: u64 = 0x0C;
+/// TPM_CRB_INTF_ID, low half: capabilities.
+pub const INTF_ID: u64 = 0x30;
+/// TPM_CRB_INTF_ID, high half: vendor and device.
+pub const INTF_ID_HIGH: u64 = 0x34;
+/// TPM_CRB_CTRL_EXT: not used by this interface; reads 0.
+pub const CTRL_EXT: u64 = 0x38;
+/// TPM_CRB_CTRL_REQ: cmdReady and goIdle; reads 0, as every request is carried out at once.
+pub const CTRL_REQ: u64 = 0x40;
+/// TPM_CRB_CTRL_STS.
+pub const CTRL_STS: u64 = 0x44;
+/// TPM_CRB_CTRL_CANCEL.
+pub const CTRL_CANCEL: u64 = 0x48;
+/// TPM_CRB_CTRL_START.
+pub const CTRL_START: u64 = 0x4C;
+/// TPM_CRB_INT_ENABLE.
+pub const INT_ENABLE: u64 = 0x50;
+/// TPM_CRB_INT_STS.
+pub const INT_STS: u64 = 0x54;
+/// TPM_CRB_CTRL_CMD_SIZE.
+pub const CTRL_CMD_SIZE: u64 = 0x58;
+/// TPM_CRB_CTRL_CMD_LADDR.
+pub const CTRL_CMD_LADDR: u64 = 0x5C;
+/// TPM_CRB_CTRL_CMD_HADDR.
+pub const CTRL_CMD_HADDR: u64 = 0x60;
+/// TPM_CRB_CTRL_RSP_SIZE.
+pub const CTRL_RSP_SIZE: u64 = 0x64;
+/// TPM_CRB_CTRL_RSP_ADDR, 64 bits.
+pub const CTRL_RSP_ADDR: u64 = 0x68;
+/// TPM_CRB_DATA_BUFFER: one buffer for command and response.
+pub const DATA_BUFFER: u64 = 0x80;
+/// Bytes of the data buffer.
+pub const DATA_BUFFER_SIZE: usize = 0xF80;
+
+/// Fields of TPM_LOC_STATE.
+pub mod loc_state {
+    /// tpmEstablished: CLEAR once a D-RTM sequence has ended.
+    pub const ESTABLISHED: u32 = 1;
+    /// locAssigned.
+    pub const ASSIGNED: u32 = 1 << 1;
+    /// Lowest bit of activeLocality.
+    pub const ACTIVE_SHIFT: u32 = 2;
+    /// The bits of activeLocality.
+    pub const ACTIVE_MASK: u32 = 7 << ACTIVE_SHIFT;
+    /// tpmRegValidSts: the other bits are valid. Always SET.
+    pub const VALID: u32 = 1 << 7;
+}
+
+/// Fields of TPM_LOC_CTRL.
+pub mod loc_ctrl {
+    /// requestAccess; of locality 4: TPM_HASH_START.
+    pub const REQUEST_ACCESS: u32 = 1;
+    /// relinquish; of locality 4: TPM_HASH_DATA.
+    pub const RELINQUISH: u32 = 1 << 1;
+    /// seize; of locality 4: TPM_HASH_END.
+    pub const SEIZE: u32 = 1 << 2;
+    /// resetEstablishmentBit, from localities 3 and 4.
+    pub const RESET_ESTABLISHMENT: u32 = 1 << 3;
+    /// TPM_HASH_START, in the register of locality 4.
+    pub const HASH_START: u32 = REQUEST_ACCESS;
+    /// TPM_HASH_DATA, in the register of locality 4.
+    pub const HASH_DATA: u32 = RELINQUISH;
+    /// TPM_HASH_END, in the register of locality 4.
+    pub const HASH_END: u32 = SEIZE;
+}
+
+/// Fields of TPM_LOC_STS.
+pub mod loc_sts {
+    /// Granted.
+    pub const GRANTED: u32 = 1;
+    /// beenSeized.
+    pub const BEEN_SEIZED: u32 = 1 << 1;
+}
+
+/// Fields of TPM_CRB_INTF_ID.
+pub mod intf_id {
+    /// InterfaceType: CRB.
+    pub const TYPE_CRB: u32 = 1;
+    /// InterfaceVersion: CRB.
+    pub const VERSION_CRB: u32 = 1 << 4;
+    /// CapLocality: five localities.
+    pub const FIVE_LOCALITIES: u32 = 1 << 8;
+    /// CapCRBChunk: commands and responses larger than the data buffer go in chunks (PTP 1.07).
+    pub const CHUNK: u32 = 1 << 10;
+    /// CapDataXferSizeSupport: 64 bytes.
+    pub const XFER_64: u32 = 3 << 11;
+    /// CapCRB.
+    pub const CAP_CRB: u32 = 1 << 14;
+    /// InterfaceSelector: CRB.
+    pub const SELECTOR_CRB: u32 = 1 << 17;
+}
+
+/// Fields of TPM_CRB_CTRL_REQ.
+pub mod ctrl_req {
+    /// cmdReady.
+    pub const CMD_READY: u32 = 1;
+    /// goIdle.
+    pub const GO_IDLE: u32 = 1 << 1;
+}
+
+/// Fields of TPM_CRB_CTRL_STS.
+pub mod ctrl_sts {
+    /// tpmSts: a fatal error. Set when the TPM process is lost in the middle of a command.
+    pub const ERROR: u32 = 1;
+    /// tpmIdle.
+    pub const IDLE: u32 = 1 << 1;
+}
+
+/// Fields of TPM_CRB_CTRL_START.
+pub mod ctrl_start {
+    /// Start.
+    pub const START: u32 = 1;
+    /// crbRspRetry.
+    pub const RSP_RETRY: u32 = 1 << 1;
+    /// nextChunk.
+    pub const NEXT_CHUNK: u32 = 1 << 2;
+}
+
+/// Fields of TPM_CRB_INT_ENABLE and TPM_CRB_INT_STS.
+pub mod int {
+    /// startInt: a command has been executed.
+    pub const START: u32 = 1;
+    /// cmdReadyInt: the interface is ready for a command.
+    pub const CMD_READY: u32 = 1 << 1;
+    /// establishmentClearInt.
+    pub const ESTABLISHMENT_CLEAR: u32 = 1 << 2;
+    /// localityChangeInt.
+    pub const LOCALITY_CHANGE: u32 = 1 << 3;
+    /// nextChunkClearedInt.
+    pub const NEXT_CHUNK_CLEARED: u32 = 1 << 4;
+    /// globalInterruptEnable, of TPM_CRB_INT_ENABLE alone.
+    pub const GLOBAL_ENABLE: u32 = 1 << 31;
+    /// All interrupts.
+    pub const ALL: u32 = 0x1F;
+}
+
+/// Bytes of each staging buffer: the largest command and response.
+pub const STAGING_SIZE: usize = 0x2000;
+/// The interface's own words.
+pub(crate) const PRIVATE: usize = WINDOW_SIZE;
+/// Who may change the window, and locality changes that wait for the end of a command; see [`crate::Crb`].
+pub(crate) const OWNER: usize = PRIVATE;
+/// [`crate::State`].
+pub(crate) const STATE: usize = 0x5004;
+/// Bytes of the command that have been staged by nextChunk.
+pub(crate) const COMMAND_LEN: usize = 0x500C;
+/// Bytes of the response, of which all is staged.
+pub(crate) const RESPONSE_LEN: usize = 0x5010;
+/// Bytes of the response that have been shown up to the end of the chunk in the data buffer.
+pub(crate) const RESPONSE_SHOWN: usize = 0x5014;
+/// Bytes of locality 4's data buffer that have been written since the last TPM_HASH_START or TPM_HASH_DATA.
+pub(crate) const HASH_LEN: usize = 0x5018;
+/// Staged command.
+pub(crate) const COMMAND: usize = 0x6000;
+/// Staged response.
+pub(crate) const RESPONSE: usize = 0x8000;
+/// Bytes of memory in all.
+pub const MEMORY_SIZE: usize = 0xA000;
