@@ -22,8 +22,8 @@ pub(crate) enum SequenceKind {
     /// TPM2_HashSequenceStart of one algorithm.
     Hash {
         hasher: Hasher,
-        /// The first bytes of the data, as many as were given of the four that could be TPM_GENERATED_VALUE.
-        first: ArrayVec<u8, 4>,
+        /// Whether a ticket may be given for the digest, by what the first buffer began with; `None` before that.
+        safe: Option<bool>,
     },
     /// TPM2_HMAC_Start.
     Hmac(Hmac),

@@ -19,7 +19,7 @@ use crate::state::nv_memory::{LoadError, NvMemory};
 use crate::state::orderly::{ClearState, ClockRecord, OrderlyNv, ResetState};
 use crate::state::pcr::PcrValues;
 use crate::state::persistent::{
-    AuthPolicy, CURRENT_DERIVATION, CommandAudit, Counters, DictionaryAttack, Hierarchies, HierarchyRecord,
+    AuthPolicy, CURRENT_DERIVATION, CommandAudit, CommandSet, Counters, DictionaryAttack, Hierarchies, HierarchyRecord,
     PcrAllocation, Persistent, PrimarySeed, SEED_SIZE,
 };
 use crate::state::time::Timer;
@@ -479,7 +479,8 @@ fn factory_state(rng: &mut HmacDrbg, profile: &Profile) -> Persistent {
         audit: Arc::new(CommandAudit {
             hash_alg: HashAlg::Sha256,
             counter: 0,
-            commands: [0; 32],
+            // TPM2_SetCommandCodeAuditStatus is always audited (Part 3, 21.2).
+            commands: CommandSet::of(&[0x140]),
         }),
         saved: None,
         clock: Arc::new(ClockRecord {

@@ -241,10 +241,10 @@ commands![
     random::get_random::GetRandom,
 ];
 
-/// The command with this code and its place in the table; TPM_RC_COMMAND_CODE when there is none.
-pub(crate) fn find(code: u32) -> RcResult<(usize, &'static CommandInfo)> {
+/// The command with this code; TPM_RC_COMMAND_CODE when there is none.
+pub(crate) fn find(code: u32) -> RcResult<&'static CommandInfo> {
     let place = COMMANDS
         .binary_search_by_key(&code, |info| info.code)
         .map_err(|_| Rc::COMMAND_CODE)?;
-    COMMANDS.get(place).map(|info| (place, info)).ok_or(Rc::COMMAND_CODE)
+    COMMANDS.get(place).ok_or(Rc::COMMAND_CODE)
 }

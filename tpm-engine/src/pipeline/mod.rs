@@ -46,8 +46,6 @@ impl SessionUse {
 /// A command that has been taken apart.
 struct Call<'a> {
     info: &'static CommandInfo,
-    /// The command's place in the table.
-    place: usize,
     has_sessions: bool,
     handles: ArrayVec<Handle, 3>,
     /// The entities' Names before the command ran.

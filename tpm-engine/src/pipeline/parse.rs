@@ -18,7 +18,7 @@ impl Tpm {
     pub(super) fn parse<'a>(&self, command: &'a [u8]) -> RcResult<Call<'a>> {
         let mut reader = Reader::new(command, self.profile);
         let (has_sessions, code) = header(&mut reader, command.len())?;
-        let (place, info) = commands::find(code)?;
+        let info = commands::find(code)?;
         match self.phase {
             Phase::Started if info.has(Flag::BeforeStartup) && !info.has(Flag::InFailureMode) => {
                 return Err(Rc::INITIALIZE);
@@ -55,7 +55,6 @@ impl Tpm {
         let names = handles.iter().map(|handle| self.name(*handle)).collect();
         let call = Call {
             info,
-            place,
             has_sessions,
             handles,
             names,

@@ -110,12 +110,7 @@ impl Tpm {
     /// Extends the command audit digest when the command is audited (Part 1, 34).
     fn audit_command(&mut self, call: &Call<'_>, params: &[u8]) {
         let audit = &self.nv.audit;
-        let (byte, bit) = (call.place / 8, call.place % 8);
-        if audit
-            .commands
-            .get(byte)
-            .is_none_or(|byte| byte & 1u8.wrapping_shl(u32::try_from(bit).unwrap_or_default()) == 0)
-        {
+        if !audit.commands.has(call.info.code) {
             return;
         }
         let alg = audit.hash_alg;

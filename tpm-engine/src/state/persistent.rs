@@ -8,8 +8,9 @@ use zeroize::Zeroizing;
 use crate::alg::HashAlg;
 use crate::bytes::{Bytes, Digest};
 use crate::handle::{Handle, Hierarchy};
-use crate::marshal::structure;
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
 use crate::object::Object;
+use crate::rc::RcResult;
 use crate::types::nv::{MAX_NV_INDEX_SIZE, NvPublic};
 use crate::types::pcr::PcrSelections;
 
@@ -96,8 +97,8 @@ structure! {
     pub(crate) struct CommandAudit {
         pub(crate) hash_alg: HashAlg,
         pub(crate) counter: u64,
-        /// A bit for each command of the table, by its place.
-        pub(crate) commands: [u8; 32],
+        /// The audited commands.
+        pub(crate) commands: CommandSet,
     }
 
     /// An NV index: its public area, authorization value and contents.
@@ -107,6 +108,58 @@ structure! {
         pub(crate) auth: Zeroizing<Digest>,
         /// As many bytes as the public area says. Of an orderly index: as of the last orderly shutdown.
         pub(crate) data: Zeroizing<NvData>,
+    }
+}
+
+/// A set of commands: a bit for each code from [`Self::FIRST`] on, so that a set that was stored keeps its meaning
+/// when a newer program has more commands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct CommandSet([u8; 32]);
+
+impl CommandSet {
+    /// TPM_CC_FIRST (Part 2, 6.5.2).
+    const FIRST: u32 = 0x11F;
+
+    /// The byte and the bit that stand for the command; `None` for codes that a set cannot have.
+    fn place(code: u32) -> Option<(usize, u8)> {
+        let offset = code.checked_sub(Self::FIRST)?;
+        let byte = usize::try_from(offset / 8).ok().filter(|byte| *byte < 32)?;
+        Some((byte, 1u8.wrapping_shl(offset % 8)))
+    }
+
+    /// The set of these commands.
+    pub(crate) fn of(codes: &[u32]) -> Self {
+        let mut set = Self::default();
+        for code in codes {
+            set.set(*code, true);
+        }
+        set
+    }
+
+    /// Whether the command is in the set.
+    pub(crate) fn has(&self, code: u32) -> bool {
+        Self::place(code).is_some_and(|(byte, bit)| self.0.get(byte).is_some_and(|byte| byte & bit != 0))
+    }
+
+    /// Puts the command into the set, or takes it out.
+    pub(crate) fn set(&mut self, code: u32, member: bool) {
+        if let Some((byte, bit)) = Self::place(code)
+            && let Some(byte) = self.0.get_mut(byte)
+        {
+            *byte = if member { *byte | bit } else { *byte & !bit };
+        }
+    }
+}
+
+impl Marshal for CommandSet {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        self.0.marshal(sink);
+    }
+}
+
+impl Unmarshal for CommandSet {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        reader.read().map(Self)
     }
 }
 
@@ -152,4 +205,19 @@ pub(crate) struct Persistent {
     pub(crate) clock: Arc<super::orderly::ClockRecord>,
     pub(crate) nv: BTreeMap<Handle, Arc<NvIndex>>,
     pub(crate) objects: BTreeMap<Handle, Arc<Object>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_set_holds_codes_up_to_its_end() {
+        let mut set = CommandSet::of(&[0x11F, 0x140, 0x21E]);
+        set.set(0x21F, true);
+        set.set(0x11E, true);
+        set.set(0x140, false);
+        let members: Vec<u32> = (0x100..0x300).filter(|code| set.has(*code)).collect();
+        assert_eq!(members, [0x11F, 0x21E]);
+    }
 }
