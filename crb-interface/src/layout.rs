@@ -169,9 +169,25 @@ pub(crate) const RESPONSE_LEN: usize = 0x5010;
 pub(crate) const RESPONSE_SHOWN: usize = 0x5014;
 /// Bytes of locality 4's data buffer that have been written since the last TPM_HASH_START or TPM_HASH_DATA.
 pub(crate) const HASH_LEN: usize = 0x5018;
+/// [`MAGIC_VALUE`]: tells the TPM's side which of the regions that it is given is the window.
+pub(crate) const MAGIC: usize = 0x5020;
+/// "CRB" and the version of everything behind the guest's pages.
+pub(crate) const MAGIC_VALUE: u32 = u32::from_be_bytes(*b"CRB1");
+/// Descriptor table of queue 0: [`QUEUE_SIZE`] entries of 16 bytes.
+pub const QUEUE_DESCRIPTORS: usize = 0x5800;
+/// Available ring of queue 0.
+pub const QUEUE_AVAILABLE: usize = 0x5880;
+/// Used ring of queue 0.
+pub const QUEUE_USED: usize = 0x5900;
+/// Entries of queue 0: one command, which takes two descriptors.
+pub const QUEUE_SIZE: u16 = 2;
 /// Staged command.
 pub(crate) const COMMAND: usize = 0x6000;
 /// Staged response.
 pub(crate) const RESPONSE: usize = 0x8000;
 /// Bytes of memory in all.
 pub const MEMORY_SIZE: usize = 0xA000;
+
+/// In the config space of the vhost-user device, which else is locality 0's page: a word that carries out one of
+/// [`crate::Control`] when it is written. The guest's page has nothing there.
+pub const CONFIG_CONTROL: u32 = 0x70;

@@ -20,7 +20,7 @@
 //! assert_eq!((locality, len), (0, 12));
 //! crb.complete(&[0x80, 1, 0, 0, 0, 10, 0, 0, 0, 0]);
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::expect_used)]
 #![cfg_attr(
     test,
@@ -33,12 +33,20 @@
 )]
 
 mod buffer;
+mod control;
 mod crb;
+#[cfg(feature = "frontend")]
+pub mod frontend;
 pub mod layout;
 mod locality;
 mod memory;
 #[cfg(test)]
 mod model;
+#[cfg(feature = "shared")]
+mod shared;
 
+pub use control::Control;
 pub use crb::{Action, Actions, Config, Crb, State};
 pub use memory::{LocalMemory, Memory};
+#[cfg(feature = "shared")]
+pub use shared::{RegionMemory, SharedMemory};

@@ -1,0 +1,410 @@
+//! What a virtual machine monitor links to give its guest a TPM that lives in a process of its own.
+//!
+//! [`Frontend`] takes the guest's accesses to the CRB window. Between commands it carries them out by itself, in shared
+//! memory; a command goes to the TPM process by queue 0 of a vhost-user connection, and its answer comes back in the
+//! window. A vCPU is never held longer than [`FrontendConfig::budget`]: a command that takes longer completes while the
+//! guest polls. A TPM process that dies is reattached when it is back; see `docs/vhost-user-tpm.md`.
+
+mod link;
+mod ring;
+mod wait;
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use vm_device::MutDeviceMmio;
+use vm_device::bus::{MmioAddress, MmioAddressOffset};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+use self::link::Link;
+use self::ring::Ring;
+use self::wait::wait;
+use crate::layout::{self, DATA_BUFFER, PAGE};
+use crate::memory::Memory;
+use crate::{Action, Actions, Config, Control, Crb, SharedMemory};
+
+/// How a monitor attaches a TPM process.
+#[derive(Debug, Clone)]
+pub struct FrontendConfig {
+    /// The process' vhost-user socket.
+    pub socket: PathBuf,
+    /// The window.
+    pub crb: Config,
+    /// How long a write to START may hold the vCPU.
+    pub budget: Duration,
+    /// How much of the budget may be spent spinning before the thread sleeps. Spinning adapts: where it does not help,
+    /// as on one processor, it soon stops.
+    pub spin: Duration,
+    /// How long to wait for the process to appear at first.
+    pub connect_timeout: Duration,
+}
+
+impl FrontendConfig {
+    /// The values that suit a PC, for a socket.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: socket.into(),
+            crb: Config::default(),
+            budget: Duration::from_millis(2),
+            spin: Duration::from_micros(200),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why a TPM could not be attached.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontendError {
+    /// No memory or descriptors.
+    #[error("cannot make the window's memory or an event for it")]
+    Resources(#[source] io::Error),
+    /// Nobody answers at the socket.
+    #[error("cannot connect to the TPM process at {}: is vhost-device-tpm running with this --socket-path?", socket.display())]
+    Connect {
+        /// The socket.
+        socket: PathBuf,
+        /// What failed.
+        #[source]
+        source: vhost::Error,
+    },
+    /// The process refused a step of the handshake.
+    #[error("the TPM process at {} refused {what}", socket.display())]
+    Handshake {
+        /// The step.
+        what: &'static str,
+        /// The socket.
+        socket: PathBuf,
+        /// What failed.
+        #[source]
+        source: vhost::Error,
+    },
+    /// Whoever listens is not a TPM of this kind.
+    #[error("what listens at {} lacks features that a TPM process has (it offers {offered:#x})", socket.display())]
+    Features {
+        /// The socket.
+        socket: PathBuf,
+        /// The features.
+        offered: u64,
+    },
+    /// A request to the process failed.
+    #[error("the TPM process did not carry out {request:?}")]
+    Control {
+        /// The request.
+        request: Control,
+        /// What failed.
+        #[source]
+        source: vhost::Error,
+    },
+    /// There is no TPM process at the moment.
+    #[error("the TPM process is gone; it is reattached when it is back")]
+    Detached,
+}
+
+/// TPM_RC_FAILURE: the answer to a command that was lost with the process.
+const FAILURE: [u8; 10] = [0x80, 1, 0, 0, 0, 10, 0, 0, 0x01, 0x01];
+/// TPM_RC_RETRY: the answer to a command for which there is no process now.
+const RETRY: [u8; 10] = [0x80, 1, 0, 0, 0, 10, 0, 0, 0x09, 0x22];
+
+/// A TPM's CRB window in a virtual machine monitor. Cheap to clone: all clones are the same device.
+#[derive(Clone)]
+pub struct Frontend(Arc<Owner>);
+
+/// Ends the watching thread, and with it the connection, when the last user is gone.
+struct Owner {
+    shared: Arc<Shared>,
+    exit: EventFd,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // It can fail only when it was written before.
+        let _ = self.exit.write(1);
+    }
+}
+
+impl std::ops::Deref for Owner {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+struct Shared {
+    crb: Crb<Arc<SharedMemory>>,
+    config: FrontendConfig,
+    state: Mutex<State>,
+}
+
+struct State {
+    link: Option<Link>,
+    ring: Ring,
+    /// How long to spin at present.
+    spin: Duration,
+    /// Commands since spinning was last tried although it did not help.
+    since_spin: u32,
+}
+
+impl Frontend {
+    /// Attaches the TPM process, waiting for it as long as the configuration says, and powers the TPM on.
+    ///
+    /// # Errors
+    /// When there is no such process, or it is not a TPM of this kind.
+    pub fn connect(config: FrontendConfig) -> Result<Self, FrontendError> {
+        let memory = Arc::new(SharedMemory::create().map_err(FrontendError::Resources)?);
+        let crb = Crb::new(memory, config.crb);
+        crb.reset();
+        let state = State {
+            link: None,
+            ring: Ring::default(),
+            spin: config.spin,
+            since_spin: 0,
+        };
+        let shared = Arc::new(Shared {
+            crb,
+            config,
+            state: Mutex::new(state),
+        });
+        let deadline = Instant::now().checked_add(shared.config.connect_timeout);
+        loop {
+            match shared.attach(Control::PowerOn) {
+                Ok(()) => break,
+                Err(error) if deadline.is_none_or(|deadline| Instant::now() >= deadline) => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+        let exit = EventFd::new(EFD_NONBLOCK).map_err(FrontendError::Resources)?;
+        let (watched, exit_seen) = (Arc::clone(&shared), exit.try_clone().map_err(FrontendError::Resources)?);
+        std::thread::Builder::new()
+            .name("tpm-watch".to_owned())
+            .spawn(move || watch(&watched, &exit_seen))
+            .map_err(FrontendError::Resources)?;
+        Ok(Self(Arc::new(Owner { shared, exit })))
+    }
+
+    /// Reads at an offset into the window. Takes no lock and never waits.
+    pub fn read(&self, offset: u64, data: &mut [u8]) {
+        self.0.crb.read(offset, data);
+    }
+
+    /// Writes at an offset into the window, as a guest does. Holds the caller no longer than the budget.
+    pub fn write(&self, offset: u64, data: &[u8]) {
+        let mut state = self.0.lock();
+        let actions = self.0.crb.write(offset, data);
+        if !actions.is_empty() {
+            self.0.act(&mut state, actions);
+        }
+    }
+
+    /// The machine is reset: the TPM gets `_TPM_Init`, the window its first values.
+    ///
+    /// # Errors
+    /// When the process does not do it.
+    pub fn reset(&self) -> Result<(), FrontendError> {
+        let mut state = self.0.lock();
+        if self.0.crb.executing() {
+            self.0.control(&mut state, Control::Cancel)?;
+            self.0.wait_idle(&state, Duration::from_secs(10));
+        }
+        self.0.control(&mut state, Control::PowerOn)?;
+        self.0.reset_window(&mut state)
+    }
+
+    /// The window's memory: its first [`layout::WINDOW_SIZE`] bytes may be mapped into the guest, read-only.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<SharedMemory> {
+        self.0.crb.memory()
+    }
+
+    /// Whether a TPM process is attached at present.
+    #[must_use]
+    pub fn attached(&self) -> bool {
+        self.0.lock().link.is_some()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic of another caller leaves nothing half done that is not in the window anyway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connects, and tells the process what has become of the machine.
+    fn attach(&self, request: Control) -> Result<(), FrontendError> {
+        let mut state = self.lock();
+        let memory = self.crb.memory();
+        state.ring.reset(&**memory);
+        memory.store(layout::MAGIC, layout::MAGIC_VALUE);
+        state.link = Some(Link::connect(&self.config.socket, memory, self.config.crb.base)?);
+        let told = self
+            .control(&mut state, request)
+            .and_then(|()| self.show_established(&mut state));
+        if told.is_err() {
+            state.link = None;
+        }
+        told
+    }
+
+    fn reset_window(&self, state: &mut State) -> Result<(), FrontendError> {
+        let ring = std::mem::take(&mut state.ring);
+        // The queue goes on where it is: only the guest's part of the memory is as after power-on.
+        let mut queue = [0; 0x800];
+        self.crb.memory().copy_out(layout::QUEUE_DESCRIPTORS, &mut queue);
+        self.crb.reset();
+        self.crb.memory().copy_in(layout::QUEUE_DESCRIPTORS, &queue);
+        self.crb.memory().store(layout::MAGIC, layout::MAGIC_VALUE);
+        state.ring = ring;
+        self.show_established(state)
+    }
+
+    fn show_established(&self, state: &mut State) -> Result<(), FrontendError> {
+        let link = state.link.as_mut().ok_or(FrontendError::Detached)?;
+        let established = link.established().map_err(|source| FrontendError::Control {
+            request: Control::ResetEstablishment,
+            source,
+        })?;
+        self.crb.set_established(established);
+        Ok(())
+    }
+
+    fn control(&self, state: &mut State, request: Control) -> Result<(), FrontendError> {
+        let link = state.link.as_mut().ok_or(FrontendError::Detached)?;
+        link.control(request)
+            .map_err(|source| FrontendError::Control { request, source })
+    }
+
+    /// Carries out what an access asked for.
+    fn act(&self, state: &mut State, actions: Actions) {
+        if actions.contains(Action::Start) {
+            return self.start(state);
+        }
+        if actions.contains(Action::Wake)
+            && let Some(link) = &state.link
+            && Ring::device_sleeps(&**self.crb.memory())
+        {
+            link.kick();
+        }
+        for (action, request) in [
+            (Action::Cancel, Control::Cancel),
+            (Action::ResetEstablishment, Control::ResetEstablishment),
+            (Action::HashStart, Control::HashStart),
+            (Action::HashData, Control::HashData),
+            (Action::HashEnd, Control::HashEnd),
+        ] {
+            if !actions.contains(action) {
+                continue;
+            }
+            let mut result = self.control(state, request);
+            if result.is_ok() && !matches!(request, Control::Cancel) {
+                result = self.show_established(state);
+            }
+            if let Err(error) = result {
+                tracing::warn!(%error, "a request of the guest was lost");
+            }
+        }
+    }
+
+    /// A command is in the window: hands it over and waits for the answer, but no longer than the budget.
+    fn start(&self, state: &mut State) {
+        let memory = &**self.crb.memory();
+        let Some(link) = &state.link else {
+            return self.crb.complete(&RETRY);
+        };
+        let page = u64::from(self.crb.active().unwrap_or_default()).wrapping_mul(PAGE as u64);
+        let buffer = self.config.crb.base.wrapping_add(page).wrapping_add(DATA_BUFFER);
+        state.ring.want_signal(memory, false);
+        if state.ring.submit(memory, buffer) {
+            link.kick();
+        }
+        let begun = Instant::now();
+        if state.spin(&self.crb, begun, self.config.spin) {
+            return;
+        }
+        state.ring.want_signal(memory, true);
+        while self.crb.executing() {
+            let left = self.config.budget.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            let Some(link) = &state.link else { break };
+            link.wait_for_call(left);
+        }
+    }
+
+    /// Waits for the end of a command that was cancelled.
+    fn wait_idle(&self, state: &State, limit: Duration) {
+        let begun = Instant::now();
+        while self.crb.executing() && begun.elapsed() < limit && state.link.is_some() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // A process that does not even heed this has lost its say.
+        self.crb.complete(&FAILURE);
+    }
+}
+
+impl State {
+    /// Spins for the answer; says whether it came. Spins longer where that helps, and less where it does not.
+    fn spin(&mut self, crb: &Crb<Arc<SharedMemory>>, begun: Instant, most: Duration) -> bool {
+        const TRY_AGAIN_AFTER: u32 = 256;
+        if self.spin < Duration::from_micros(2) {
+            self.since_spin = self.since_spin.saturating_add(1);
+            if self.since_spin < TRY_AGAIN_AFTER {
+                return false;
+            }
+            self.since_spin = 0;
+            self.spin = most;
+        }
+        loop {
+            for _ in 0..32 {
+                if !crb.executing() {
+                    self.spin = most;
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if begun.elapsed() >= self.spin {
+                self.spin = self.spin.checked_div(2).unwrap_or_default();
+                return false;
+            }
+        }
+    }
+}
+
+/// Waits for the end of the connection, and connects again when it has come; ends with the last [`Frontend`].
+fn watch(shared: &Shared, exit: &EventFd) {
+    const RETRY_EVERY: Duration = Duration::from_millis(100);
+    loop {
+        let socket = shared.lock().link.as_ref().map(Link::socket);
+        // Only this thread takes the link away, so that its socket stays open during the wait.
+        let (limit, watched) = socket.map_or((Some(RETRY_EVERY), None), |socket| (None, Some(socket)));
+        let [exiting, ended] = wait(exit.as_raw_fd(), watched, limit);
+        if exiting {
+            shared.lock().link = None;
+            return;
+        }
+        if socket.is_none() {
+            // Whoever restarts the process takes care that it comes back; how long that takes is not known here.
+            if shared.attach(Control::Recover).is_ok() {
+                tracing::info!("the TPM process is attached again");
+            }
+        } else if ended {
+            let mut state = shared.lock();
+            state.link = None;
+            // The command that was lost with the process.
+            shared.crb.complete(&FAILURE);
+            tracing::warn!(socket = %shared.config.socket.display(), "the TPM process is gone");
+        }
+    }
+}
+
+impl MutDeviceMmio for Frontend {
+    fn mmio_read(&mut self, _base: MmioAddress, offset: MmioAddressOffset, data: &mut [u8]) {
+        self.read(offset, data);
+    }
+
+    fn mmio_write(&mut self, _base: MmioAddress, offset: MmioAddressOffset, data: &[u8]) {
+        self.write(offset, data);
+    }
+}
