@@ -61,6 +61,14 @@ impl<M: Memory> Crb<M> {
         self.broadcast(layout::CTRL_START, 0);
     }
 
+    /// Whether the monitor's side waits for a signal of queue 0 rather than by spinning. Asked after
+    /// [`Crb::complete`]: whoever goes to sleep looks for the answer once more after saying so.
+    #[must_use]
+    pub fn wants_signal(&self) -> bool {
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        self.memory.load(layout::QUEUE_AVAILABLE) & 1 == 0
+    }
+
     /// Forgets command and response.
     pub(crate) fn discard(&self) {
         for word in [layout::COMMAND_LEN, layout::RESPONSE_LEN, layout::RESPONSE_SHOWN] {

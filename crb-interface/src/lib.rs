@@ -49,4 +49,4 @@ pub use control::Control;
 pub use crb::{Action, Actions, Config, Crb, State};
 pub use memory::{LocalMemory, Memory};
 #[cfg(feature = "shared")]
-pub use shared::{RegionMemory, SharedMemory};
+pub use shared::SharedMemory;

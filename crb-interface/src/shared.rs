@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -11,10 +10,10 @@ use vm_memory::{FileOffset, GuestMemoryRegion, GuestRegionMmap, MmapRegion, Vola
 use crate::layout::{MAGIC, MAGIC_VALUE, MEMORY_SIZE};
 use crate::memory::Memory;
 
-/// The window's memory as the monitor's side makes it: a sealed memfd, mapped.
+/// The window's memory, mapped: a sealed memfd that the monitor's side makes and hands over.
 pub struct SharedMemory {
     region: MmapRegion,
-    file: Arc<File>,
+    file: FileOffset,
 }
 
 impl SharedMemory {
@@ -29,16 +28,33 @@ impl SharedMemory {
         )?);
         file.set_len(MEMORY_SIZE as u64)?;
         rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        let file = Arc::new(file);
-        let region =
-            MmapRegion::from_file(FileOffset::from_arc(Arc::clone(&file), 0), MEMORY_SIZE).map_err(io::Error::other)?;
+        Self::map(FileOffset::new(file, 0))
+    }
+
+    /// The window that a region of guest memory is; `None` when it is something else.
+    ///
+    /// # Errors
+    /// When it cannot be mapped.
+    pub fn of_region(region: &GuestRegionMmap) -> io::Result<Option<Self>> {
+        let Some(file) = region.file_offset() else {
+            return Ok(None);
+        };
+        if region.len() != MEMORY_SIZE as u64 {
+            return Ok(None);
+        }
+        let memory = Self::map(file.clone())?;
+        Ok((memory.load(MAGIC) == MAGIC_VALUE).then_some(memory))
+    }
+
+    fn map(file: FileOffset) -> io::Result<Self> {
+        let region = MmapRegion::from_file(file.clone(), MEMORY_SIZE).map_err(io::Error::other)?;
         Ok(Self { region, file })
     }
 
     /// The descriptor behind the memory, for a monitor that maps the window into its guest.
     #[must_use]
-    pub fn file(&self) -> &Arc<File> {
-        &self.file
+    pub fn file(&self) -> &File {
+        self.file.file()
     }
 
     /// Where the memory is in this process.
@@ -51,27 +67,5 @@ impl SharedMemory {
 impl Memory for SharedMemory {
     fn word(&self, offset: usize) -> Option<&AtomicU32> {
         self.region.get_atomic_ref(offset).ok()
-    }
-}
-
-/// The window's memory as the TPM's side is given it: a region of guest memory.
-pub struct RegionMemory(Arc<GuestRegionMmap>);
-
-impl RegionMemory {
-    /// The window in this region, if that is what the region is.
-    #[must_use]
-    pub fn new(region: Arc<GuestRegionMmap>) -> Option<Self> {
-        let memory = Self(region);
-        let large = memory.0.len() >= MEMORY_SIZE as u64;
-        (large && memory.load(MAGIC) == MAGIC_VALUE).then_some(memory)
-    }
-}
-
-impl Memory for RegionMemory {
-    fn word(&self, offset: usize) -> Option<&AtomicU32> {
-        if offset >= MEMORY_SIZE {
-            return None;
-        }
-        (**self.0).get_atomic_ref(offset).ok()
     }
 }
