@@ -32,6 +32,8 @@
     )
 )]
 
+#[cfg(feature = "acpi")]
+pub mod acpi;
 mod buffer;
 mod control;
 mod crb;
