@@ -16,6 +16,9 @@ pub struct Bytes<const N: usize> {
 pub type Digest = Bytes<64>;
 
 impl<const N: usize> Bytes<N> {
+    /// The most bytes that fit.
+    pub const CAPACITY: usize = N;
+
     /// No bytes.
     pub const EMPTY: Self = Self { len: 0, data: [0; N] };
 

@@ -107,6 +107,7 @@ impl Tpm {
                 .get(&handle)
                 .and_then(|object| object.sensitive.0.as_ref())
                 .map(|sensitive| &sensitive.auth),
+            Some(HandleType::Pcr) if in_auth_group(handle) => Some(&self.clear.pcr_auth),
             _ => None,
         };
         Zeroizing::new(value.map_or(Digest::EMPTY, |value| Digest::truncated(value.without_trailing_zeros())))
@@ -129,6 +130,7 @@ impl Tpm {
                 let public = &self.object(handle)?.public.0;
                 Some((public.name_alg?, public.auth_policy.clone()))
             }
+            HandleType::Pcr if in_auth_group(handle) => of_record(&self.nv.pcr.policy),
             _ => None,
         }
     }
@@ -166,4 +168,9 @@ impl Tpm {
             _ => true,
         }
     }
+}
+
+/// Whether the PCR has an authorization value and policy of its own; those of all others are empty.
+fn in_auth_group(pcr: Handle) -> bool {
+    crate::state::pcr::attributes(pcr.0).is_some_and(|attributes| attributes.auth_group)
 }

@@ -221,6 +221,8 @@ parameter_handles! {
     HierarchyHandle = Hierarchy,
     /// TPMI_RH_ENABLES as a parameter.
     EnablesHandle = Enables,
+    /// TPMI_DH_PCR as a parameter.
+    PcrHandle = Pcr,
     /// TPMI_DH_CONTEXT as a parameter.
     ContextHandle = Context,
 }

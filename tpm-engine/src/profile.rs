@@ -19,6 +19,10 @@ pub(crate) struct Profile {
     pub(crate) ciphers: &'static [(BlockCipher, &'static [u16])],
     pub(crate) modes: &'static [CipherMode],
     pub(crate) schemes: &'static [SchemeId],
+    /// Codes of commands that this TPM does not have though the program does.
+    pub(crate) commands_off: &'static [u32],
+    /// The hashes of which there can be a PCR bank.
+    pub(crate) bank_hashes: &'static [HashAlg],
     /// The PCR banks that are allocated when the TPM is manufactured.
     pub(crate) pcr_banks: &'static [HashAlg],
 }
@@ -41,7 +45,9 @@ pub(crate) static DEFAULT: Profile = Profile {
         SchemeId::Ecdsa,
         SchemeId::Ecdh,
     ],
-    pcr_banks: &[HashAlg::Sha1, HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512],
+    commands_off: &[],
+    bank_hashes: &[HashAlg::Sha1, HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512],
+    pcr_banks: &[HashAlg::Sha256, HashAlg::Sha384],
 };
 
 impl Profile {

@@ -113,6 +113,11 @@ impl Bench {
         }
     }
 
+    /// How many times the TPM has written to its durable memory.
+    pub(crate) fn commits(&self) -> u64 {
+        self.memory.commits.load(Ordering::Relaxed)
+    }
+
     /// Sends a command from locality 0; returns the response code and the whole response.
     pub(crate) fn run(&mut self, command: &[u8]) -> (u32, Vec<u8>) {
         self.run_at(0, command)

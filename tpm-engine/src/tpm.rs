@@ -9,6 +9,7 @@ use crate::alg::HashAlg;
 use crate::bytes::{Bytes, Digest};
 use crate::crypto::drbg::HmacDrbg;
 use crate::crypto::hash::Hasher;
+use crate::crypto::self_test::{self, SelfTest};
 use crate::handle::{Handle, PCR_COUNT};
 use crate::object::Objects;
 use crate::platform::{Clock, Entropy, EntropyError, Platform, StoreError};
@@ -20,7 +21,7 @@ use crate::state::orderly::{ClearState, ClockRecord, OrderlyNv, ResetState};
 use crate::state::pcr::PcrValues;
 use crate::state::persistent::{
     AuthPolicy, CURRENT_DERIVATION, CommandAudit, CommandSet, Counters, DictionaryAttack, Hierarchies, HierarchyRecord,
-    PcrAllocation, Persistent, PrimarySeed, SEED_SIZE,
+    PcrAllocation, Persistent, PresenceCommands, PrimarySeed, SEED_SIZE,
 };
 use crate::state::time::Timer;
 use crate::types::pcr::PcrSelection;
@@ -175,6 +176,12 @@ pub struct Tpm {
     pub(crate) hash_sequence: Option<arrayvec::ArrayVec<Hasher, 8>>,
     /// tpmEstablished: a D-RTM sequence has run.
     pub(crate) established: bool,
+    /// TPM2_PCR_Allocate has run since `_TPM_Init`.
+    pub(crate) pcr_reallocated: bool,
+    /// The last start-up followed a TPM2_Shutdown, or was the first (TPMA_STARTUP_CLEAR orderly).
+    pub(crate) orderly: bool,
+    /// The tests that TPM2_SelfTest runs.
+    pub(crate) self_tests: &'static [SelfTest],
 }
 
 impl Tpm {
@@ -270,6 +277,9 @@ impl Tpm {
             da_lockout_since: 0,
             hash_sequence: None,
             established: false,
+            pcr_reallocated: false,
+            orderly: false,
+            self_tests: self_test::ALL,
         }
     }
 
@@ -282,6 +292,11 @@ impl Tpm {
         self.exclusive_audit = None;
         self.hash_sequence = None;
         self.pcrs = Watched::new(PcrValues::new(&self.nv.pcr.banks));
+        self.pcr_reallocated = false;
+        if let Err(name) = self_test::at_start() {
+            self.phase = Phase::Failed(name);
+            return;
+        }
         self.phase = match seeded_rng(self.entropy.as_mut()) {
             Ok(rng) => {
                 self.rng = rng;
@@ -402,8 +417,7 @@ impl ResetState {
             clear_count: 0,
             restart_count: 0,
             object_context_id: 0,
-            // 0 in a policy session means that no PCR was checked.
-            pcr_counter: 1,
+            pcr_counter: 0,
             command_audit_digest: Digest::EMPTY,
         }
     }
@@ -449,7 +463,6 @@ impl DictionaryAttack {
 }
 
 fn factory_state(rng: &mut HmacDrbg, profile: &Profile) -> Persistent {
-    let all_pcr = (1u32 << PCR_COUNT).wrapping_sub(1);
     Persistent {
         hierarchies: Arc::new(Hierarchies {
             owner: new_hierarchy(rng),
@@ -468,19 +481,27 @@ fn factory_state(rng: &mut HmacDrbg, profile: &Profile) -> Persistent {
         }),
         pcr: Arc::new(PcrAllocation {
             banks: profile
-                .pcr_banks
+                .bank_hashes
                 .iter()
                 .map(|bank| PcrSelection {
                     bank: *bank,
-                    bits: all_pcr,
+                    bits: if profile.pcr_banks.contains(bank) {
+                        PcrSelection::ALL
+                    } else {
+                        0
+                    },
                 })
                 .collect(),
+            policy: AuthPolicy::default(),
         }),
         audit: Arc::new(CommandAudit {
             hash_alg: HashAlg::Sha256,
             counter: 0,
             // TPM2_SetCommandCodeAuditStatus is always audited (Part 3, 21.2).
             commands: CommandSet::of(&[0x140]),
+        }),
+        presence: Arc::new(PresenceCommands {
+            commands: CommandSet::default(),
         }),
         saved: None,
         clock: Arc::new(ClockRecord {

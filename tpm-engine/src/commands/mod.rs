@@ -2,6 +2,7 @@
 
 use crate::handle::{Handle, HandleKind};
 use crate::marshal::{Marshal, Unmarshal, Writer};
+use crate::profile::Profile;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 
@@ -32,9 +33,9 @@ pub(crate) enum Flag {
     Flushed,
     /// No sessions of any kind are allowed (Part 3, 5.4).
     NoSessions,
-    /// Physical presence may be required, and is by default (Part 3, 26.2).
+    /// Physical presence is always required (Part 3, 26.2).
     Presence,
-    /// Physical presence may be required, and is not by default.
+    /// TPM2_PP_Commands can require physical presence where the platform authorizes the command.
     PresenceOptional,
     /// Runs before TPM2_Startup, too.
     BeforeStartup,
@@ -231,20 +232,45 @@ macro_rules! commands {
     };
 }
 
+pub(crate) mod capability;
+pub(crate) mod pcr;
 pub(crate) mod random;
+pub(crate) mod selftest;
 pub(crate) mod startup;
 
 commands![
+    pcr::allocate::PcrAllocate,
+    pcr::set_auth::policy::PcrSetAuthPolicy,
+    pcr::event::PcrEvent,
+    pcr::reset::PcrReset,
+    selftest::incremental::IncrementalSelfTest,
+    selftest::full::SelfTest,
     startup::startup::Startup,
     startup::shutdown::Shutdown,
     random::stir_random::StirRandom,
+    capability::get_capability::GetCapability,
     random::get_random::GetRandom,
+    selftest::result::GetTestResult,
+    pcr::read::PcrRead,
+    pcr::extend::PcrExtend,
+    pcr::set_auth::value::PcrSetAuthValue,
+    capability::test_parms::TestParms,
 ];
 
-/// The command with this code; TPM_RC_COMMAND_CODE when there is none.
-pub(crate) fn find(code: u32) -> RcResult<&'static CommandInfo> {
+/// The commands of a TPM with this profile, in ascending order of their codes.
+pub(crate) fn of_profile(profile: &'static Profile) -> impl Iterator<Item = &'static CommandInfo> {
+    COMMANDS
+        .iter()
+        .filter(|info| !profile.commands_off.contains(&info.code))
+}
+
+/// The command with this code; TPM_RC_COMMAND_CODE when this TPM has none.
+pub(crate) fn find(profile: &Profile, code: u32) -> RcResult<&'static CommandInfo> {
     let place = COMMANDS
         .binary_search_by_key(&code, |info| info.code)
         .map_err(|_| Rc::COMMAND_CODE)?;
-    COMMANDS.get(place).ok_or(Rc::COMMAND_CODE)
+    COMMANDS
+        .get(place)
+        .filter(|info| !profile.commands_off.contains(&info.code))
+        .ok_or(Rc::COMMAND_CODE)
 }

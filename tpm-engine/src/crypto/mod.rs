@@ -7,6 +7,7 @@ pub mod drbg;
 pub mod hash;
 pub mod hmac;
 pub mod kdf;
+pub(crate) mod self_test;
 pub mod symmetric;
 
 /// Why a cryptographic operation was refused.

@@ -46,6 +46,9 @@ impl Tpm {
         let number = u32::try_from(index).unwrap_or_default().saturating_add(1);
         self.check_lockout(session_use)?;
         let role = call.info.handles.get(index).and_then(|spec| spec.role);
+        if session_use.entity == Some(Handle::PLATFORM) && self.needs_presence(call.info) && !self.physical_presence() {
+            return Err(Rc::PP.session(number));
+        }
         if let (Some(entity), Some(role)) = (session_use.entity, role) {
             self.check_role(call.info, session_use, entity, role)?;
         }
@@ -107,6 +110,8 @@ impl Tpm {
                     .is_some_and(|object| object.public.0.attributes.has(ObjectAttributes::ADMIN_WITH_POLICY)),
             },
         };
+        // A PCR that was given a policy is authorized by it alone (Part 3, 22.6).
+        let required = required || entity.kind() == Some(HandleType::Pcr) && self.auth_policy(entity).is_some();
         if required {
             return Err(Rc::AUTH_TYPE);
         }
@@ -141,6 +146,7 @@ impl Tpm {
     /// Whether a policy may authorize the entity for this command.
     fn policy_available(&self, info: &CommandInfo, entity: Handle) -> bool {
         match entity.kind() {
+            Some(HandleType::Pcr) => self.auth_policy(entity).is_some(),
             Some(HandleType::Permanent) => self.auth_policy(entity).is_some_and(|(_, digest)| !digest.is_empty()),
             Some(HandleType::Transient | HandleType::Persistent) => self.object(entity).is_some(),
             Some(HandleType::NvIndex) => self.nv_attributes(entity).is_some_and(|attributes| {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::{Call, HEADER_SIZE, tag};
 use crate::alg::HashAlg;
 use crate::bytes::Digest;
+use crate::commands::{CommandInfo, Flag};
 use crate::crypto::hash::Hasher;
 use crate::marshal::{Marshal, Sink, Writer};
 use crate::rc::{Rc, RcResult};
@@ -98,6 +99,11 @@ impl Tpm {
         if self.nv.saved.is_some() && changed.contains(&true) {
             self.nv.change().saved = None;
         }
+    }
+
+    /// Whether the command needs physical presence when the platform authorizes it (Part 3, 26.2).
+    pub(crate) fn needs_presence(&self, info: &CommandInfo) -> bool {
+        info.has(Flag::Presence) || self.nv.presence.commands.has(info.code)
     }
 
     /// Whether physical presence is asserted by the host.

@@ -18,13 +18,15 @@ impl Tpm {
     pub(super) fn parse<'a>(&self, command: &'a [u8]) -> RcResult<Call<'a>> {
         let mut reader = Reader::new(command, self.profile);
         let (has_sessions, code) = header(&mut reader, command.len())?;
-        let info = commands::find(code)?;
+        let failed = matches!(self.phase, Phase::Failed(_));
+        // In failure mode a code that is unknown is as good as any other (Part 1, 12.4.3).
+        let info = commands::find(self.profile, code).map_err(|code| if failed { Rc::FAILURE } else { code })?;
         match self.phase {
             Phase::Started if info.has(Flag::BeforeStartup) && !info.has(Flag::InFailureMode) => {
                 return Err(Rc::INITIALIZE);
             }
             Phase::Started => {}
-            Phase::Failed(_) if info.has(Flag::InFailureMode) => {}
+            Phase::Failed(_) if info.has(Flag::InFailureMode) && !has_sessions => {}
             Phase::Failed(_) => return Err(Rc::FAILURE),
             Phase::Initialized { .. } if info.has(Flag::BeforeStartup) => {}
             Phase::Initialized { .. } | Phase::Off => return Err(Rc::INITIALIZE),

@@ -40,6 +40,8 @@ structure! {
         pub(crate) platform_nv_enabled: bool,
         pub(crate) platform_auth: Zeroizing<Digest>,
         pub(crate) platform_policy: AuthPolicy,
+        /// Of the PCR with an authorization of their own (TPM2_PCR_SetAuthValue).
+        pub(crate) pcr_auth: Zeroizing<Digest>,
     }
 
     /// The clock, written to NV now and then.
@@ -83,6 +85,7 @@ impl Default for ClearState {
             platform_nv_enabled: true,
             platform_auth: Zeroizing::new(Digest::EMPTY),
             platform_policy: AuthPolicy::default(),
+            pcr_auth: Zeroizing::new(Digest::EMPTY),
         }
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct PcrAttributes {
     pub(crate) no_increment: bool,
     /// Reset by `_TPM_Hash_Start` (TPM_PT_PCR_DRTM_RESET).
     pub(crate) drtm_reset: bool,
+    /// Has an authorization value and policy of its own (TPM_PT_PCR_AUTH and TPM_PT_PCR_POLICY).
+    pub(crate) auth_group: bool,
 }
 
 /// The attributes of each PCR (PC Client Platform TPM Profile, 4.6.1, Table 5). `None` past the last PCR.
@@ -46,6 +48,7 @@ pub(crate) const fn attributes(pcr: u32) -> Option<PcrAttributes> {
         extend_localities: extend,
         no_increment,
         drtm_reset: drtm,
+        auth_group: matches!(pcr, 20..=22),
     })
 }
 
@@ -116,6 +119,16 @@ impl PcrValues {
                 }
             }
         }
+    }
+
+    /// What is allocated, with an entry for each of `algs`.
+    pub(crate) fn allocation(&self, algs: &[HashAlg]) -> PcrSelections {
+        algs.iter()
+            .map(|alg| PcrSelection {
+                bank: *alg,
+                bits: self.bank(*alg).map_or(0, |bank| bank.allocated),
+            })
+            .collect()
     }
 
     /// The bank of this algorithm, if any of its PCR is allocated.

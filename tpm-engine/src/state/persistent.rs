@@ -86,10 +86,13 @@ structure! {
         pub(crate) max_nv_counter: u64,
     }
 
-    /// The PCR allocation that is in force after the next TPM Reset (TPM2_PCR_Allocate).
+    /// What persists of the PCR.
     #[derive(Debug, Clone)]
     pub(crate) struct PcrAllocation {
+        /// The PCR of each bank from the next `_TPM_Init` on (TPM2_PCR_Allocate).
         pub(crate) banks: PcrSelections,
+        /// The policy of the PCR with an authorization of their own (TPM2_PCR_SetAuthPolicy).
+        pub(crate) policy: AuthPolicy,
     }
 
     /// Command audit (Part 1, 34).
@@ -98,6 +101,12 @@ structure! {
         pub(crate) hash_alg: HashAlg,
         pub(crate) counter: u64,
         /// The audited commands.
+        pub(crate) commands: CommandSet,
+    }
+
+    /// The commands for which TPM2_PP_Commands requires physical presence (Part 3, 26.2).
+    #[derive(Debug, Clone)]
+    pub(crate) struct PresenceCommands {
         pub(crate) commands: CommandSet,
     }
 
@@ -199,6 +208,7 @@ pub(crate) struct Persistent {
     pub(crate) counters: Arc<Counters>,
     pub(crate) pcr: Arc<PcrAllocation>,
     pub(crate) audit: Arc<CommandAudit>,
+    pub(crate) presence: Arc<PresenceCommands>,
     /// What TPM2_Shutdown saved; `None` after it was used or made void.
     pub(crate) saved: Option<Arc<super::orderly::SavedState>>,
     /// The clock as last written (Part 1, 36.3).

@@ -19,6 +19,9 @@ pub(crate) struct PcrSelection {
 }
 
 impl PcrSelection {
+    /// All PCR.
+    pub(crate) const ALL: u32 = (1 << PCR_COUNT) - 1;
+
     /// The PCR that are selected, in ascending order.
     pub(crate) fn iter(self) -> impl Iterator<Item = u32> {
         (0..PCR_COUNT).filter(move |pcr| self.bits & 1u32.wrapping_shl(*pcr) != 0)

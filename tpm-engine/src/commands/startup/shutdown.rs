@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::StartupType;
-use crate::rc::RcResult;
+use crate::rc::{Rc, RcResult};
 use crate::state::orderly::SavedState;
 use crate::tpm::Tpm;
 
@@ -16,8 +16,13 @@ command! {
 }
 
 fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
+    let state = params.shutdown_type == StartupType::State;
+    if state && tpm.pcr_reallocated {
+        // The PCR would not fit the banks of the next start.
+        return Err(Rc::TYPE.parameter(1));
+    }
     let saved = SavedState {
-        state: params.shutdown_type == StartupType::State,
+        state,
         reset: tpm.reset.clone(),
         clear: tpm.clear.clone(),
         pcrs: tpm.pcrs.clone(),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::StartupType;
+use crate::commands::pcr::count_change;
+use crate::handle::{Handle, PCR_COUNT};
 use crate::rc::{Rc, RcResult};
 use crate::session::Sessions;
 use crate::state::Watched;
@@ -46,6 +48,7 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
         (StartupType::Clear, true) => StartKind::Restart,
         (StartupType::Clear, false) => StartKind::Reset,
     };
+    let first = tpm.nv.counters.time_epoch == 0;
     start_clock(tpm, saved.is_some());
     start_counters(tpm, kind);
     let orderly = saved.is_some();
@@ -62,6 +65,8 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
         // Start-up from locality 3 shows in PCR 0 (Part 3, 9.3.1).
         tpm.pcrs.change().fill(0, 0, 3);
     }
+    count_pcrs(tpm, kind);
+    tpm.orderly = orderly || first;
     tpm.start_nv(kind, orderly)?;
     tpm.nv.change().saved = None;
     // The changes above are those of the start itself.
@@ -81,6 +86,16 @@ fn start_clock(tpm: &mut Tpm, orderly: bool) {
     tpm.record_clock(false);
     tpm.da_heal_since = 0;
     tpm.da_lockout_since = 0;
+}
+
+/// A register that starts afresh counts as changed (Part 1, 17.9).
+fn count_pcrs(tpm: &mut Tpm, kind: StartKind) {
+    for number in 0..PCR_COUNT {
+        let kept = kind == StartKind::Resume && pcr::attributes(number).is_some_and(|a| a.state_save);
+        if !kept {
+            count_change(tpm, Handle(number));
+        }
+    }
 }
 
 fn start_counters(tpm: &mut Tpm, kind: StartKind) {
