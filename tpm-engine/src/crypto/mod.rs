@@ -4,9 +4,12 @@
 //! command's description asks for.
 
 pub mod drbg;
+pub mod ecc;
 pub mod hash;
 pub mod hmac;
 pub mod kdf;
+mod prime;
+pub mod rsa;
 pub(crate) mod self_test;
 pub mod symmetric;
 
