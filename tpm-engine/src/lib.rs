@@ -26,6 +26,7 @@ pub mod crypto;
 mod dictionary_attack;
 mod entity;
 mod handle;
+mod keys;
 mod marshal;
 mod nv;
 mod object;

@@ -1,12 +1,13 @@
 //! Loaded objects and where they stand (Part 1, 23 ff.).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::crypto::rsa::RsaPrivate;
 use crate::handle::{Handle, Hierarchy, Name};
 use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
 use crate::rc::{Rc, RcResult};
 use crate::sequence::Sequence;
-use crate::types::public::AnyPublic;
+use crate::types::public::{AnyPublic, PublicParms, Unique};
 use crate::types::sensitive::Sensitive;
 
 /// Transient objects and sequences that fit at once (TPM_PT_HR_TRANSIENT_MIN).
@@ -30,6 +31,65 @@ structure! {
         pub(crate) sensitive: MaybeSensitive,
         pub(crate) name: Name,
         pub(crate) qualified_name: Name,
+        pub(crate) prepared: RsaCache,
+    }
+}
+
+impl Object {
+    /// The sensitive area; TPM_RC_KEY where only the public one is loaded.
+    pub(crate) fn sensitive(&self) -> RcResult<&Sensitive> {
+        self.sensitive.0.as_ref().ok_or(Rc::KEY)
+    }
+
+    /// The private key of an RSA key, prepared when it is first used.
+    pub(crate) fn rsa_private(&self) -> RcResult<&RsaPrivate> {
+        if let Some(key) = self.prepared.0.get() {
+            return Ok(key);
+        }
+        let public = &self.public.0;
+        let (PublicParms::Rsa(parms), Unique::Rsa(modulus)) = (&public.parms, &public.unique) else {
+            return Err(Rc::KEY);
+        };
+        let RsaCache(fresh) = RsaCache::prepare(modulus, parms.exponent, &self.sensitive()?.secret)?;
+        let key = fresh.into_inner().ok_or(Rc::FAILURE)?;
+        Ok(self.prepared.0.get_or_init(|| key))
+    }
+}
+
+/// A prepared private key, which can always be had from the areas again: not part of an object's canonical form.
+#[derive(Clone, Default)]
+pub(crate) struct RsaCache(OnceLock<RsaPrivate>);
+
+impl RsaCache {
+    /// Prepares the key with this modulus and prime; TPM_RC_BINDING when they do not belong together.
+    pub(crate) fn prepare(modulus: &[u8], exponent: u32, prime: &[u8]) -> RcResult<Self> {
+        RsaPrivate::from_prime(modulus, exponent, prime)
+            .map(Self::from)
+            .map_err(|_| Rc::BINDING)
+    }
+}
+
+impl From<RsaPrivate> for RsaCache {
+    fn from(key: RsaPrivate) -> Self {
+        Self(OnceLock::from(key))
+    }
+}
+
+impl PartialEq for RsaCache {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for RsaCache {}
+
+impl Marshal for RsaCache {
+    fn marshal<S: Sink>(&self, _: &mut S) {}
+}
+
+impl Unmarshal for RsaCache {
+    fn unmarshal(_: &mut Reader<'_>) -> RcResult<Self> {
+        Ok(Self::default())
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod attest;
 pub(crate) mod attributes;
+pub(crate) mod creation;
 pub(crate) mod nv;
 pub(crate) mod pcr;
 pub(crate) mod public;

@@ -68,6 +68,25 @@ pub fn generate(curve: Curve, stream: &mut HmacDrbg) -> (Zeroizing<Coordinate>, 
     })
 }
 
+/// Bytes that [`from_wide`] needs: eight more than the order has.
+#[must_use]
+pub const fn wide_size(curve: Curve) -> usize {
+    curve.size().saturating_add(EXTRA)
+}
+
+/// The key pair that [`generate`] makes of the bytes `wide`; `None` if they are not [`wide_size`] many.
+#[must_use]
+pub fn from_wide(curve: Curve, wide: &[u8]) -> Option<(Zeroizing<Coordinate>, Point)> {
+    if wide.len() != wide_size(curve) {
+        return None;
+    }
+    with_curve!(curve, C => {
+        let scalar = reduce_wide::<C>(wide)?;
+        let point = encode_point::<C>(&C::generator_times(&scalar)).ok()?;
+        Some((Zeroizing::new(encode_scalar::<C>(&scalar)), point))
+    })
+}
+
 /// The public point of a private scalar.
 ///
 /// # Errors
@@ -163,18 +182,21 @@ fn random_scalar<C: CurveArithmetic>(additional: &[u8], rng: &mut HmacDrbg) -> Z
     let (wide, _) = wide.split_at_mut(size.saturating_add(EXTRA).min(MAX_COORDINATE + EXTRA));
     loop {
         rng.generate(additional, wide);
-        let wide = Zeroizing::new(BoxedUint::from_be_slice_vartime(wide));
-        let order = BoxedUint::from_be_slice_vartime(&C::ORDER.to_be_byte_array());
-        let Some(divisor) = NonZero::new(order.wrapping_sub(BoxedUint::one())).into_option() else {
-            continue;
-        };
-        let reduced = Zeroizing::new(wide.rem(&divisor).wrapping_add(BoxedUint::one()));
-        let bytes = Zeroizing::new(reduced.to_be_bytes());
-        let start = bytes.len().saturating_sub(size);
-        if let Ok(scalar) = decode_scalar::<C>(bytes.get(start..).unwrap_or_default()) {
+        if let Some(scalar) = reduce_wide::<C>(wide) {
             return scalar;
         }
     }
+}
+
+/// The scalar `(wide mod (n - 1)) + 1` (FIPS 186-5, A.2.1).
+fn reduce_wide<C: CurveArithmetic>(wide: &[u8]) -> Option<Zeroizing<NonZeroScalar<C>>> {
+    let wide = Zeroizing::new(BoxedUint::from_be_slice_vartime(wide));
+    let order = BoxedUint::from_be_slice_vartime(&C::ORDER.to_be_byte_array());
+    let divisor = NonZero::new(order.wrapping_sub(BoxedUint::one())).into_option()?;
+    let reduced = Zeroizing::new(wide.rem(&divisor).wrapping_add(BoxedUint::one()));
+    let bytes = Zeroizing::new(reduced.to_be_bytes());
+    let start = bytes.len().saturating_sub(FieldBytes::<C>::default().len());
+    decode_scalar::<C>(bytes.get(start..)?).ok()
 }
 
 #[cfg(test)]

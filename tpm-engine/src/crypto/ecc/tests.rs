@@ -236,3 +236,16 @@ fn a_stream_yields_the_same_scalar_for_ever() {
         );
     }
 }
+
+#[test]
+fn a_key_pair_from_bytes_is_the_one_from_a_stream_of_them() {
+    for curve in [Curve::P256, Curve::P384] {
+        let stream = HmacDrbg::new(&[7; 48], &[], &[]);
+        let mut wide = vec![0; wide_size(curve)];
+        stream.clone().generate(&[], &mut wide);
+        let (scalar, point) = from_wide(curve, &wide).unwrap();
+        let (expected_scalar, expected_point) = generate(curve, &mut stream.clone());
+        assert_eq!((&*scalar, point), (&*expected_scalar, expected_point));
+        assert!(from_wide(curve, &wide[1..]).is_none());
+    }
+}
