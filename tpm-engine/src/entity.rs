@@ -77,12 +77,13 @@ impl Tpm {
         }
     }
 
-    /// The public area of an NV index with the attributes as they are now, which for an orderly index live in RAM.
+    /// The attributes of an NV index as they are now; those of an orderly index live in RAM.
     pub(crate) fn nv_attributes(&self, handle: Handle) -> Option<NvAttributes> {
-        match self.orderly_nv.0.get(&handle) {
-            Some(orderly) => Some(orderly.attributes),
-            None => self.nv.nv.get(&handle).map(|index| index.public.attributes),
-        }
+        let stored = self.nv.nv.get(&handle)?.public.attributes;
+        Some(match self.orderly_nv.0.get(&handle) {
+            Some(orderly) if stored.has(NvAttributes::ORDERLY) => orderly.attributes,
+            _ => stored,
+        })
     }
 
     /// The authorization value of an entity, without trailing zeros; empty for what is not there.

@@ -138,6 +138,7 @@ macro_rules! command {
         $(#[$meta])*
         pub(crate) struct $name;
 
+        #[allow(dead_code, clippy::allow_attributes, reason = "some handles are there to be authorized and no more")]
         #[derive(Debug, Clone, Copy)]
         pub(crate) struct Handles { $(pub(crate) $handle: $crate::handle::Handle),* }
 
@@ -233,14 +234,25 @@ macro_rules! commands {
 }
 
 pub(crate) mod capability;
+pub(crate) mod nv;
 pub(crate) mod pcr;
 pub(crate) mod random;
 pub(crate) mod selftest;
 pub(crate) mod startup;
 
 commands![
+    nv::undefine_space_special::NvUndefineSpaceSpecial,
+    nv::undefine_space::NvUndefineSpace,
+    nv::define_space::NvDefineSpace,
     pcr::allocate::PcrAllocate,
     pcr::set_auth::policy::PcrSetAuthPolicy,
+    nv::global_write_lock::NvGlobalWriteLock,
+    nv::increment::NvIncrement,
+    nv::set_bits::NvSetBits,
+    nv::extend::NvExtend,
+    nv::write::NvWrite,
+    nv::write_lock::NvWriteLock,
+    nv::change_auth::NvChangeAuth,
     pcr::event::PcrEvent,
     pcr::reset::PcrReset,
     selftest::incremental::IncrementalSelfTest,
@@ -248,6 +260,9 @@ commands![
     startup::startup::Startup,
     startup::shutdown::Shutdown,
     random::stir_random::StirRandom,
+    nv::read::NvRead,
+    nv::read_lock::NvReadLock,
+    nv::read_public::NvReadPublic,
     capability::get_capability::GetCapability,
     random::get_random::GetRandom,
     selftest::result::GetTestResult,

@@ -52,13 +52,26 @@ impl Tpm {
         if let (Some(entity), Some(role)) = (session_use.entity, role) {
             self.check_role(call.info, session_use, entity, role)?;
         }
+        let (result, value_used) = self.check_session(call, index, role)?;
+        if let Some(entity) = session_use.entity.filter(|_| value_used) {
+            self.count_pin_use(entity, result.is_ok())?;
+        }
+        result
+    }
+
+    /// Checks the proof that the session gives: the outcome, and whether an authorization value was part of it. An
+    /// error of another kind comes before the proof is looked at.
+    fn check_session(&mut self, call: &Call<'_>, index: usize, role: Option<Role>) -> RcResult<(RcResult<()>, bool)> {
+        let session_use = call.sessions.get(index).ok_or(Rc::FAILURE)?;
+        let number = u32::try_from(index).unwrap_or_default().saturating_add(1);
         if session_use.is_password() {
             let Some(entity) = session_use.entity else {
-                return Ok(());
+                return Ok((Ok(()), false));
             };
-            return self.check_password(session_use, entity, number);
+            return Ok((self.check_password(session_use, entity, number), true));
         }
         let session = self.sessions.get(session_use.handle).ok_or(Rc::FAILURE)?;
+        let mut value_used = true;
         if let (Some(entity), Some(role), true) = (session_use.entity, role, session.is_policy()) {
             if session.kind == SessionType::Trial {
                 return Err(Rc::ATTRIBUTES.session(number));
@@ -66,15 +79,17 @@ impl Tpm {
             self.check_policy(call, session, entity, role)
                 .map_err(|code| code.session(number))?;
             if session.policy.password_needed {
-                return self.check_password(session_use, entity, number);
+                return Ok((self.check_password(session_use, entity, number), true));
             }
+            value_used = session.policy.auth_value_needed;
         }
         let expected = self.command_hmac(call, index, session)?;
-        if expected.ct_eq(&session_use.hmac) {
+        let result = if expected.ct_eq(&session_use.hmac) {
             Ok(())
         } else {
             Err(self.authorization_failed(session_use, number))
-        }
+        };
+        Ok((result, value_used))
     }
 
     /// Refuses entities whose authorizations are locked (Part 1, 19.8).
@@ -94,7 +109,7 @@ impl Tpm {
     /// Checks that the kind of session suits the role in which the entity must be authorized (Part 1, 19.2).
     fn check_role(&self, info: &CommandInfo, session_use: &SessionUse, entity: Handle, role: Role) -> RcResult<()> {
         if session_use.handle.kind() == Some(HandleType::PolicySession) {
-            return if self.policy_available(info, entity) {
+            return if self.policy_available(info, entity, role) {
                 Ok(())
             } else {
                 Err(Rc::AUTH_UNAVAILABLE)
@@ -136,28 +151,35 @@ impl Tpm {
                         || role == Role::Admin && !attributes.has(ObjectAttributes::ADMIN_WITH_POLICY))
             }
             Some(HandleType::NvIndex) => self.nv_attributes(entity).is_some_and(|attributes| {
-                info.has(Flag::NvWrite) && attributes.has(NvAttributes::AUTHWRITE)
-                    || info.has(Flag::NvRead) && attributes.has(NvAttributes::AUTHREAD)
+                if info.has(Flag::NvWrite) {
+                    return attributes.has(NvAttributes::AUTHWRITE);
+                }
+                self.pin_available(entity)
+                    .unwrap_or_else(|| attributes.has(NvAttributes::AUTHREAD))
             }),
             _ => false,
         }
     }
 
     /// Whether a policy may authorize the entity for this command.
-    fn policy_available(&self, info: &CommandInfo, entity: Handle) -> bool {
+    fn policy_available(&self, info: &CommandInfo, entity: Handle, role: Role) -> bool {
         match entity.kind() {
             Some(HandleType::Pcr) => self.auth_policy(entity).is_some(),
             Some(HandleType::Permanent) => self.auth_policy(entity).is_some_and(|(_, digest)| !digest.is_empty()),
             Some(HandleType::Transient | HandleType::Persistent) => self.object(entity).is_some(),
-            Some(HandleType::NvIndex) => self.nv_attributes(entity).is_some_and(|attributes| {
-                if info.has(Flag::NvWrite) {
-                    attributes.has(NvAttributes::POLICYWRITE)
-                } else if info.has(Flag::NvRead) {
-                    attributes.has(NvAttributes::POLICYREAD)
-                } else {
-                    true
-                }
-            }),
+            Some(HandleType::NvIndex) => {
+                let has_policy = self.auth_policy(entity).is_some_and(|(_, digest)| !digest.is_empty());
+                let needed = match role {
+                    Role::User if info.has(Flag::NvWrite) => NvAttributes::POLICYWRITE,
+                    Role::User => NvAttributes::POLICYREAD,
+                    // Nothing but a policy authorizes these.
+                    Role::Admin | Role::Dup => NvAttributes::default(),
+                };
+                has_policy
+                    && self
+                        .nv_attributes(entity)
+                        .is_some_and(|attributes| attributes.has(needed))
+            }
             _ => false,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::commands;
 use crate::handle::{Handle, PCR_COUNT};
+use crate::nv::MAX_ORDERLY_COUNT;
 use crate::object::{MAX_LOADED_OBJECTS, MAX_PERSISTENT_OBJECTS};
 use crate::session::{CONTEXT_GAP_MAX, MAX_ACTIVE_SESSIONS, MAX_LOADED_SESSIONS};
 use crate::state::time::CLOCK_UPDATE_INTERVAL;
@@ -72,8 +73,6 @@ mod context {
     pub(super) const MAX_SESSION: usize = 1024;
 }
 
-/// How far an orderly counter may run ahead of its NV copy.
-const ORDERLY_COUNT: u32 = 255;
 /// Commitments that can be open (Part 1, C.2.3).
 const SPLIT_MAX: u32 = 128;
 
@@ -146,7 +145,7 @@ fn fixed(tpm: &Tpm) -> Vec<Property> {
         (0x11A, u32::from(context::HASH.id())),
         (0x11B, u32::from(context::CIPHER.id())),
         (0x11C, context::KEY_BITS),
-        (0x11D, ORDERLY_COUNT),
+        (0x11D, u32::try_from(MAX_ORDERLY_COUNT).unwrap_or(u32::MAX)),
         (0x11E, count(MAX_COMMAND_SIZE)),
         (0x11F, count(MAX_RESPONSE_SIZE)),
         (0x120, count(digest.unwrap_or_default())),
@@ -195,8 +194,8 @@ fn variable(tpm: &Tpm) -> Vec<Property> {
         (0x208, count(nv.objects.len())),
         (0x209, count(MAX_PERSISTENT_OBJECTS.saturating_sub(nv.objects.len()))),
         (0x20A, count(counters.count())),
-        // TPM_PT_NV_COUNTERS_AVAIL: a counter takes no more than any other index.
-        (0x20B, 64),
+        // TPM_PT_NV_COUNTERS_AVAIL.
+        (0x20B, count(tpm.nv_counters_available())),
         (0x20C, 0),
         (0x20D, count(tpm.profile.curves.len())),
         (0x20E, nv.da.failed_tries),

@@ -1,0 +1,18 @@
+//! Non-volatile storage (Part 3, 31). What commands share is in [`crate::nv`].
+
+pub(crate) mod change_auth;
+pub(crate) mod define_space;
+pub(crate) mod extend;
+pub(crate) mod global_write_lock;
+pub(crate) mod increment;
+pub(crate) mod read;
+pub(crate) mod read_lock;
+pub(crate) mod read_public;
+pub(crate) mod set_bits;
+pub(crate) mod undefine_space;
+pub(crate) mod undefine_space_special;
+pub(crate) mod write;
+pub(crate) mod write_lock;
+
+#[cfg(test)]
+mod tests;
