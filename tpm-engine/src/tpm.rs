@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::alg::HashAlg;
 use crate::bytes::{Bytes, Digest};
+use crate::commands::capability::properties;
 use crate::crypto::drbg::HmacDrbg;
 use crate::crypto::hash::Hasher;
 use crate::crypto::self_test::{self, SelfTest};
@@ -26,9 +27,9 @@ use crate::state::persistent::{
 use crate::state::time::Timer;
 use crate::types::pcr::PcrSelection;
 
-/// Largest command in bytes (TPM_PT_MAX_COMMAND_SIZE).
+/// Largest command in bytes (TPM_PT_MAX_COMMAND_SIZE, unless the host's buffer is smaller).
 pub const MAX_COMMAND_SIZE: usize = 4096;
-/// Largest response in bytes (TPM_PT_MAX_RESPONSE_SIZE).
+/// Largest response in bytes (TPM_PT_MAX_RESPONSE_SIZE, unless the host's buffer is smaller).
 pub const MAX_RESPONSE_SIZE: usize = 4096;
 
 /// Where a command came from: 0–4, or 32–255 for extended localities (Part 1, 9.3).
@@ -176,6 +177,8 @@ pub struct Tpm {
     pub(crate) hash_sequence: Option<arrayvec::ArrayVec<Hasher, 8>>,
     /// tpmEstablished: a D-RTM sequence has run.
     pub(crate) established: bool,
+    /// Bytes of the largest command and response that the host's interface carries.
+    pub(crate) buffer_size: usize,
     /// TPM2_PCR_Allocate has run since `_TPM_Init`.
     pub(crate) pcr_reallocated: bool,
     /// The last start-up followed a TPM2_Shutdown, or was the first (TPMA_STARTUP_CLEAR orderly).
@@ -277,6 +280,7 @@ impl Tpm {
             da_lockout_since: 0,
             hash_sequence: None,
             established: false,
+            buffer_size: MAX_COMMAND_SIZE,
             pcr_reallocated: false,
             orderly: false,
             self_tests: self_test::ALL,
@@ -345,6 +349,22 @@ impl Tpm {
         }
         let reset = self.reset.change();
         reset.pcr_counter = reset.pcr_counter.wrapping_add(1);
+    }
+
+    /// Sets the size of the buffer that the host's interface has for commands and for responses, at most
+    /// [`MAX_COMMAND_SIZE`]: reported as TPM_PT_MAX_COMMAND_SIZE and TPM_PT_MAX_RESPONSE_SIZE, and a command that is
+    /// larger is refused with TPM_RC_COMMAND_SIZE.
+    pub fn set_buffer_size(&mut self, size: usize) {
+        self.buffer_size = size.min(MAX_COMMAND_SIZE);
+    }
+
+    /// A property of TPM_PT_FIXED (Part 2, 6.13), for a host that describes its TPM.
+    #[must_use]
+    pub fn fixed_property(&self, property: u32) -> Option<u32> {
+        properties::from(self, property)
+            .next()
+            .filter(|found| found.property == property)
+            .map(|found| found.value)
     }
 
     /// The TPM established flag: true once a D-RTM sequence has run (PC Client PTP, tpmEstablished).
@@ -511,5 +531,32 @@ fn factory_state(rng: &mut HmacDrbg, profile: &Profile) -> Persistent {
         }),
         nv: BTreeMap::new(),
         objects: BTreeMap::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Bench, plain};
+
+    #[test]
+    fn a_smaller_buffer_is_reported_and_kept_to() {
+        let mut bench = Bench::started();
+        assert_eq!(bench.tpm.fixed_property(0x11E), Some(4096));
+        bench.tpm.set_buffer_size(3968);
+        assert_eq!(bench.tpm.fixed_property(0x11E), Some(3968));
+        assert_eq!(bench.tpm.fixed_property(0x11F), Some(3968));
+        // The size is checked before the parameters: one byte less is too many parameters, TPM_RC_SIZE.
+        assert_eq!(bench.run(&plain(0x17B, &[0; 3958])).0, 0x095);
+        assert_eq!(bench.run(&plain(0x17B, &[0; 3959])).0, 0x142);
+        bench.tpm.set_buffer_size(usize::MAX);
+        assert_eq!(bench.tpm.fixed_property(0x11E), Some(4096));
+    }
+
+    #[test]
+    fn a_property_that_does_not_exist_is_none() {
+        let bench = Bench::started();
+        assert_eq!(bench.tpm.fixed_property(0x100), Some(0x322E_3000));
+        assert_eq!(bench.tpm.fixed_property(0x115), None);
+        assert_eq!(bench.tpm.fixed_property(0x300), None);
     }
 }

@@ -7,7 +7,7 @@ use crate::commands::{self, Flag};
 use crate::handle::{Handle, HandleType};
 use crate::marshal::Reader;
 use crate::rc::{Rc, RcResult};
-use crate::tpm::{MAX_COMMAND_SIZE, Phase, Tpm};
+use crate::tpm::{Phase, Tpm};
 use crate::types::attributes::SessionAttributes as A;
 
 /// The smallest authorization area: one session with empty nonce and HMAC.
@@ -17,7 +17,7 @@ impl Tpm {
     /// Takes a command apart and checks everything that needs no authorization.
     pub(super) fn parse<'a>(&self, command: &'a [u8]) -> RcResult<Call<'a>> {
         let mut reader = Reader::new(command, self.profile);
-        let (has_sessions, code) = header(&mut reader, command.len())?;
+        let (has_sessions, code) = header(&mut reader, command.len(), self.buffer_size)?;
         let failed = matches!(self.phase, Phase::Failed(_));
         // In failure mode a code that is unknown is as good as any other (Part 1, 12.4.3).
         let info = commands::find(self.profile, code).map_err(|code| if failed { Rc::FAILURE } else { code })?;
@@ -135,7 +135,7 @@ impl Tpm {
 }
 
 /// Reads the header: whether there are sessions, and the command code.
-fn header(reader: &mut Reader<'_>, len: usize) -> RcResult<(bool, u32)> {
+fn header(reader: &mut Reader<'_>, len: usize, limit: usize) -> RcResult<(bool, u32)> {
     if len < HEADER_SIZE {
         return Err(Rc::COMMAND_SIZE);
     }
@@ -145,7 +145,7 @@ fn header(reader: &mut Reader<'_>, len: usize) -> RcResult<(bool, u32)> {
         _ => return Err(Rc::BAD_TAG),
     };
     let size = reader.read::<u32>()?;
-    if usize::try_from(size) != Ok(len) || len > MAX_COMMAND_SIZE {
+    if usize::try_from(size) != Ok(len) || len > limit {
         return Err(Rc::COMMAND_SIZE);
     }
     Ok((has_sessions, reader.read()?))

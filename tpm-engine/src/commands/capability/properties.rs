@@ -6,7 +6,7 @@ use crate::nv::MAX_ORDERLY_COUNT;
 use crate::object::{MAX_LOADED_OBJECTS, MAX_PERSISTENT_OBJECTS};
 use crate::session::{CONTEXT_GAP_MAX, MAX_ACTIVE_SESSIONS, MAX_LOADED_SESSIONS};
 use crate::state::time::CLOCK_UPDATE_INTERVAL;
-use crate::tpm::{MAX_COMMAND_SIZE, MAX_RESPONSE_SIZE, Tpm};
+use crate::tpm::Tpm;
 use crate::types::nv::{MAX_NV_INDEX_SIZE, NvKind};
 use crate::types::pcr::SELECT_SIZE;
 use crate::types::{MaxBuffer, MaxNvBuffer};
@@ -146,8 +146,8 @@ fn fixed(tpm: &Tpm) -> Vec<Property> {
         (0x11B, u32::from(context::CIPHER.id())),
         (0x11C, context::KEY_BITS),
         (0x11D, u32::try_from(MAX_ORDERLY_COUNT).unwrap_or(u32::MAX)),
-        (0x11E, count(MAX_COMMAND_SIZE)),
-        (0x11F, count(MAX_RESPONSE_SIZE)),
+        (0x11E, count(tpm.buffer_size)),
+        (0x11F, count(tpm.buffer_size)),
         (0x120, count(digest.unwrap_or_default())),
         (0x121, count(context::MAX_OBJECT)),
         (0x122, count(context::MAX_SESSION)),

@@ -1,0 +1,157 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing::level_filters::LevelFilter;
+
+/// A TPM 2.0 for one virtual machine.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the TPM that lives in a state directory; make it if the directory holds none
+    Serve(ServeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Directory of this TPM's state; created if it is missing
+    #[arg(long, value_name = "DIR")]
+    state_dir: PathBuf,
+
+    /// UNIX socket of swtpm's control channel, for Cloud Hypervisor and QEMU
+    #[arg(long, value_name = "CTRL.SOCK")]
+    swtpm_socket: Option<PathBuf>,
+
+    /// TCP address of swtpm's data channel; the control channel is on the next port
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    swtpm_tcp: Option<SocketAddr>,
+
+    /// Power the TPM on at once and start it up; with "none" a client powers it on with CMD_INIT
+    #[arg(long, value_enum, default_value_t = Startup::None)]
+    startup: Startup,
+
+    /// How much to log to stderr
+    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
+    pub(crate) log_level: LogLevel,
+}
+
+/// What the daemon does with the TPM before it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Startup {
+    /// TPM2_Startup(CLEAR)
+    Clear,
+    /// TPM2_Startup(STATE): go on from what TPM2_Shutdown(STATE) saved
+    State,
+    /// Nothing
+    None,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Off => Self::OFF,
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+/// A command line that was checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) swtpm_socket: Option<PathBuf>,
+    pub(crate) swtpm_tcp: Option<SocketAddr>,
+    pub(crate) startup: Startup,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("nothing to serve on; give --swtpm-socket, --swtpm-tcp or both")]
+    NoSocket,
+    #[error("--swtpm-tcp {0}: the control channel needs the next port, and there is none; choose a port below 65535")]
+    NoControlPort(SocketAddr),
+}
+
+impl TryFrom<ServeArgs> for Config {
+    type Error = ConfigError;
+
+    fn try_from(args: ServeArgs) -> Result<Self, ConfigError> {
+        let ServeArgs {
+            state_dir,
+            swtpm_socket,
+            swtpm_tcp,
+            startup,
+            log_level: _,
+        } = args;
+        if swtpm_socket.is_none() && swtpm_tcp.is_none() {
+            return Err(ConfigError::NoSocket);
+        }
+        if let Some(address) = swtpm_tcp
+            && address.port() == u16::MAX
+        {
+            return Err(ConfigError::NoControlPort(address));
+        }
+        Ok(Self {
+            state_dir,
+            swtpm_socket,
+            swtpm_tcp,
+            startup,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(args: &[&str]) -> Result<Config, ConfigError> {
+        let all = ["vhost-device-tpm", "serve", "--state-dir", "d"];
+        let Command::Serve(args) = Arguments::try_parse_from(all.iter().chain(args)).unwrap().command;
+        args.try_into()
+    }
+
+    #[test]
+    fn one_socket_at_least_is_needed() {
+        assert!(matches!(config(&[]), Err(ConfigError::NoSocket)));
+        let config = config(&["--swtpm-socket", "c.sock"]).unwrap();
+        assert_eq!(config.swtpm_socket, Some("c.sock".into()));
+        assert_eq!(config.startup, Startup::None);
+    }
+
+    #[test]
+    fn the_last_port_leaves_none_for_control() {
+        assert!(matches!(
+            config(&["--swtpm-tcp", "127.0.0.1:65535"]),
+            Err(ConfigError::NoControlPort(_))
+        ));
+        let config = config(&["--swtpm-tcp", "127.0.0.1:65534", "--startup", "clear"]).unwrap();
+        assert_eq!(config.startup, Startup::Clear);
+    }
+
+    #[test]
+    fn the_state_directory_is_required() {
+        assert!(Arguments::try_parse_from(["vhost-device-tpm", "serve", "--swtpm-socket", "c"]).is_err());
+    }
+}

@@ -1,0 +1,231 @@
+//! The TPM of this process, shared between the thread that runs commands and the thread that controls it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tpm_engine::platform::StoreError;
+use tpm_engine::{Locality, Manufacture, Platform, ResponseBuffer, StartError, Tpm};
+use tracing::{info, warn};
+
+use crate::args::{Config, Startup};
+use crate::platform::{BootClock, KernelEntropy};
+use crate::store::{OpenError, Store};
+
+/// The response of a TPM that has no power: TPM_RC_FAILURE, as swtpm answers it.
+const NO_POWER: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x01\x01";
+/// The response to a locality that does not exist: TPM_RC_LOCALITY.
+const NO_LOCALITY: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x07";
+/// Where a response has its code.
+const CODE: std::ops::Range<usize> = 6..10;
+
+/// TPM_PT (Part 2, 6.13) that describe the TPM.
+mod pt {
+    pub(super) const LEVEL: u32 = 0x101;
+    pub(super) const REVISION: u32 = 0x102;
+    pub(super) const MANUFACTURER: u32 = 0x105;
+    pub(super) const VENDOR_STRING: std::ops::RangeInclusive<u32> = 0x106..=0x109;
+    pub(super) const FIRMWARE_VERSION: u32 = 0x10B;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeviceError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the TPM in {} cannot be loaded", .0.display())]
+    Load(PathBuf, #[source] StartError),
+    #[error("a new TPM cannot be made in {}", .0.display())]
+    Manufacture(PathBuf, #[source] StartError),
+    #[error(
+        "TPM2_Startup({startup:?}) was refused with response code {code:#05x}; STATE needs a preceding \
+         TPM2_Shutdown(STATE), CLEAR is always possible"
+    )]
+    Startup { startup: Startup, code: u32 },
+    #[error("the TPM's clock could not be written at the stop; its value jumps ahead at the next start")]
+    Flush(#[source] StoreError),
+}
+
+struct State {
+    tpm: Tpm,
+    powered: bool,
+}
+
+/// One TPM and the signals that reach it while it runs a command.
+pub(crate) struct Device {
+    state: Mutex<State>,
+    cancel: Arc<AtomicBool>,
+    /// The locality of commands that do not bring their own.
+    locality: AtomicU8,
+}
+
+impl Device {
+    /// Opens the state directory and loads its TPM, or makes one if there is none. The TPM has no power yet.
+    pub(crate) fn open(config: &Config) -> Result<Self, DeviceError> {
+        let cancel = Arc::new(AtomicBool::new(false));
+        let platform = |store| Platform {
+            entropy: Box::new(KernelEntropy),
+            clock: Box::new(BootClock),
+            store: Box::new(store),
+            cancel: Arc::clone(&cancel),
+            physical_presence: Arc::default(),
+        };
+        let path = &config.state_dir;
+        let tpm = match Tpm::load(platform(Store::open(path)?)) {
+            Ok(tpm) => tpm,
+            Err(StartError::NotManufactured) => {
+                info!("making a new TPM in {}", path.display());
+                Tpm::manufacture(platform(Store::open(path)?), &Manufacture::default())
+                    .map_err(|error| DeviceError::Manufacture(path.clone(), error))?
+            }
+            Err(error) => return Err(DeviceError::Load(path.clone(), error)),
+        };
+        Ok(Self {
+            state: Mutex::new(State { tpm, powered: false }),
+            cancel,
+            locality: AtomicU8::new(0),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic ends the process (see `abort_on_panic`), so nobody is left to see a poisoned lock.
+        self.state.lock().unwrap_or_else(|_| std::process::abort())
+    }
+
+    /// Powers the TPM on and starts it, if the command line says so.
+    pub(crate) fn start(&self, startup: Startup) -> Result<(), DeviceError> {
+        let kind = match startup {
+            Startup::None => return Ok(()),
+            Startup::Clear => 0,
+            Startup::State => 1,
+        };
+        self.power_cycle();
+        let mut response = ResponseBuffer::default();
+        let command = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, kind];
+        let response = self.execute(0, &command, &mut response);
+        match response
+            .get(CODE)
+            .and_then(|code| code.try_into().ok())
+            .map(u32::from_be_bytes)
+        {
+            Some(0) => Ok(()),
+            code => Err(DeviceError::Startup {
+                startup,
+                code: code.unwrap_or(u32::MAX),
+            }),
+        }
+    }
+
+    /// Runs one command from a locality; the response is valid until the next command.
+    pub(crate) fn execute<'a>(&self, locality: u8, command: &[u8], response: &'a mut ResponseBuffer) -> &'a [u8] {
+        let Some(locality) = Locality::new(locality) else {
+            return &NO_LOCALITY;
+        };
+        let mut state = self.lock();
+        if !state.powered {
+            return &NO_POWER;
+        }
+        // A request to cancel is for the command that runs, not for the next one.
+        self.cancel.store(false, Ordering::Relaxed);
+        state.tpm.execute(locality, command, response);
+        response.as_slice()
+    }
+
+    /// Asks the command that is running, if any, to end early.
+    pub(crate) fn cancel(&self) {
+        self.cancel.store(true, Ordering::Relaxed);
+    }
+
+    /// The lock, soon: whoever takes the power away does not wait for a key to be found.
+    fn interrupt(&self) -> MutexGuard<'_, State> {
+        self.cancel();
+        self.lock()
+    }
+
+    /// Takes the power, if there is any, and gives it back: `_TPM_Init`.
+    pub(crate) fn power_cycle(&self) {
+        let mut state = self.interrupt();
+        if state.powered
+            && let Err(error) = state.tpm.flush()
+        {
+            warn!("the TPM's clock could not be written at a power cycle: {error}");
+        }
+        state.tpm.power_on();
+        state.powered = true;
+    }
+
+    /// Takes the power away, in an orderly way.
+    pub(crate) fn power_off(&self) -> Result<(), StoreError> {
+        let mut state = self.interrupt();
+        if !std::mem::take(&mut state.powered) {
+            return Ok(());
+        }
+        state.tpm.flush()
+    }
+
+    /// The end of the process: what is written only then is written.
+    pub(crate) fn stop(&self) -> Result<(), DeviceError> {
+        self.power_off().map_err(DeviceError::Flush)
+    }
+
+    pub(crate) fn locality(&self) -> u8 {
+        self.locality.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_locality(&self, locality: u8) {
+        self.locality.store(locality, Ordering::Relaxed);
+    }
+
+    /// Sets the size of the VMM's buffer for commands and responses.
+    pub(crate) fn set_buffer_size(&self, size: usize) {
+        self.lock().tpm.set_buffer_size(size);
+    }
+
+    /// What swtpm tells of its TPM as JSON: the specification (flag 1) and the attributes (flag 2) that an endorsement
+    /// key's certificate names.
+    pub(crate) fn describe(&self, flags: u64) -> String {
+        let state = self.lock();
+        let property = |number| state.tpm.fixed_property(number).unwrap_or_default();
+        let mut parts = Vec::new();
+        if flags & 1 != 0 {
+            parts.push(format!(
+                r#""TPMSpecification":{{"family":"2.0","level":{},"revision":{}}}"#,
+                property(pt::LEVEL),
+                property(pt::REVISION)
+            ));
+        }
+        if flags & 2 != 0 {
+            let model: String = pt::VENDOR_STRING
+                .flat_map(|number| property(number).to_be_bytes())
+                .take_while(|byte| *byte != 0)
+                .map(char::from)
+                .collect();
+            parts.push(format!(
+                r#""TPMAttributes":{{"manufacturer":"id:{:08X}","version":"id:{:08X}","model":"{model}"}}"#,
+                property(pt::MANUFACTURER),
+                property(pt::FIRMWARE_VERSION)
+            ));
+        }
+        format!("{{{}}}", parts.join(","))
+    }
+
+    pub(crate) fn established(&self) -> bool {
+        self.lock().tpm.established()
+    }
+
+    /// Clears the establishment flag; says whether the locality may.
+    pub(crate) fn reset_established(&self, locality: u8) -> bool {
+        Locality::new(locality).is_some_and(|locality| self.lock().tpm.reset_established(locality))
+    }
+
+    pub(crate) fn hash_start(&self) {
+        self.lock().tpm.hash_start();
+    }
+
+    pub(crate) fn hash_data(&self, data: &[u8]) {
+        self.lock().tpm.hash_data(data);
+    }
+
+    pub(crate) fn hash_end(&self) {
+        self.lock().tpm.hash_end();
+    }
+}

@@ -1,0 +1,105 @@
+//! What the daemon does as a process: signals, readiness, logs, and keeping its memory to itself.
+
+use std::error::Error;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+
+use rustix::fs::Mode;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use tracing::{error, warn};
+use tracing_subscriber::filter::LevelFilter;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProcessError {
+    #[error("core dumps, which would hold keys, cannot be turned off")]
+    CoreDumps(#[source] io::Error),
+    #[error("the signals that stop the daemon cannot be caught")]
+    Signals(#[source] io::Error),
+}
+
+/// Logs go to stderr, without colours where that is no terminal.
+pub(crate) fn log_to_stderr(level: impl Into<LevelFilter>) {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        .with_max_level(level.into())
+        .with_target(false)
+        .init();
+}
+
+/// Keeps keys out of core dumps and from debuggers of the same user, and what the process makes from other users.
+pub(crate) fn harden() -> Result<(), ProcessError> {
+    umask(Mode::RWXG | Mode::RWXO);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none).map_err(|error| ProcessError::CoreDumps(error.into()))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| ProcessError::CoreDumps(error.into()))
+}
+
+/// A thread that died in the middle of a command must not leave a half-changed TPM to the next command. What was
+/// answered is on disk, so ending the process loses nothing.
+pub(crate) fn abort_on_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        std::process::abort();
+    }));
+}
+
+/// A descriptor that becomes readable when the process is asked to stop.
+pub(crate) fn stop_signals() -> Result<OwnedFd, ProcessError> {
+    let (read, write) = UnixStream::pair().map_err(ProcessError::Signals)?;
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        let write = write.try_clone().map_err(ProcessError::Signals)?;
+        signal_hook::low_level::pipe::register(signal, write).map_err(ProcessError::Signals)?;
+    }
+    Ok(read.into())
+}
+
+/// Says that the sockets accept and the TPM answers.
+pub(crate) fn ready() {
+    eprintln!("READY");
+    notify("READY=1");
+}
+
+/// Says that the daemon is about to end.
+pub(crate) fn stopping() {
+    notify("STOPPING=1");
+}
+
+/// sd_notify(3): one datagram to the socket that the service manager names, if there is one.
+fn notify(state: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let send = || -> io::Result<usize> {
+        let address = match path.as_encoded_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+            _ => SocketAddr::from_pathname(&path)?,
+        };
+        UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address)
+    };
+    if let Err(error) = send() {
+        warn!(
+            "the service manager at {} was not told {state}: {error}",
+            path.display()
+        );
+    }
+}
+
+/// Logs an error and what led to it.
+pub(crate) fn report(error: &dyn Error) {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message.push_str(": ");
+        message.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    error!("{message}");
+}

@@ -1,0 +1,496 @@
+//! The control thread: accepts clients, answers control requests, hands data sockets to the data thread.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_tcp_nodelay, socket_type};
+use rustix::net::{Shutdown, SocketFlags, SocketType, accept_with, shutdown};
+use tracing::{debug, info, warn};
+
+use super::client::{Client, Event};
+use super::control::{self, Code, Request};
+use super::data::DataChannel;
+use crate::args::Config;
+use crate::device::Device;
+
+/// Control clients that are served at once: a VMM, and an operator who looks at the TPM or cancels a command.
+const MAX_CLIENTS: usize = 8;
+/// Data sockets that the data thread has: the one it serves, and one that waits for it to see that its client left.
+const MAX_DATA: usize = 2;
+/// How often a pair of neighbouring ports is tried where any will do (port 0).
+const PORT_TRIES: usize = 32;
+
+/// What an epoll event is about; clients of the control channel have numbers from [`FIRST_CLIENT`].
+mod token {
+    pub(super) const STOP: u64 = 0;
+    pub(super) const DATA_ENDED: u64 = 1;
+    pub(super) const CONTROL_UNIX: u64 = 2;
+    pub(super) const CONTROL_TCP: u64 = 3;
+    pub(super) const DATA_TCP: u64 = 4;
+    pub(super) const FIRST_CLIENT: u64 = 16;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServerError {
+    #[error("the control socket {} cannot be opened", .0.display())]
+    Unix(PathBuf, #[source] io::Error),
+    #[error("another process serves on the control socket {}; stop it or choose another path", .0.display())]
+    UnixInUse(PathBuf),
+    #[error("{} is in the way of the control socket and is no socket; move it or choose another path", .0.display())]
+    UnixNoSocket(PathBuf),
+    #[error("the TCP address {0} cannot be listened on")]
+    Tcp(SocketAddr, #[source] io::Error),
+    #[error("the event loop failed")]
+    Loop(#[source] io::Error),
+}
+
+impl From<Errno> for ServerError {
+    fn from(error: Errno) -> Self {
+        Self::Loop(error.into())
+    }
+}
+
+/// The control socket in the file system, gone with its server.
+struct UnixControl {
+    listener: OwnedFd,
+    path: PathBuf,
+}
+
+impl Drop for UnixControl {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            debug!(
+                "the control socket {} could not be removed: {error}",
+                self.path.display()
+            );
+        }
+    }
+}
+
+/// The listeners of the data and the control port.
+struct TcpPorts {
+    data: OwnedFd,
+    control: OwnedFd,
+}
+
+/// Whether the server goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Serve,
+    Stop,
+}
+
+/// The listening sockets, their clients and the data thread.
+pub(crate) struct Server {
+    device: Arc<Device>,
+    epoll: OwnedFd,
+    stop: OwnedFd,
+    unix: Option<UnixControl>,
+    tcp: Option<TcpPorts>,
+    clients: BTreeMap<u64, Client>,
+    next_client: u64,
+    powered: bool,
+    buffer_size: u32,
+    /// The data sockets that the data thread has, oldest first.
+    data: VecDeque<OwnedFd>,
+    to_data_thread: Sender<OwnedFd>,
+    data_ended: Arc<OwnedFd>,
+    data_thread: JoinHandle<()>,
+}
+
+impl Server {
+    /// Opens the sockets; connections wait until [`Self::run`]. `stop` becomes readable when the server is to end.
+    pub(crate) fn bind(config: &Config, device: Arc<Device>, stop: OwnedFd) -> Result<Self, ServerError> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let data_ended = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let unix = config.swtpm_socket.as_deref().map(bind_unix).transpose()?;
+        let tcp = config.swtpm_tcp.map(bind_tcp).transpose()?;
+        let (to_data_thread, sockets) = channel();
+        let data_thread = std::thread::Builder::new()
+            .name("data".to_owned())
+            .spawn({
+                let (device, ended) = (Arc::clone(&device), Arc::clone(&data_ended));
+                move || data_thread(&sockets, &device, &ended)
+            })
+            .map_err(ServerError::Loop)?;
+        let server = Self {
+            device,
+            epoll,
+            stop,
+            unix,
+            tcp,
+            clients: BTreeMap::new(),
+            next_client: token::FIRST_CLIENT,
+            powered: config.startup != crate::args::Startup::None,
+            buffer_size: control::MAX_BUFFER_SIZE,
+            data: VecDeque::new(),
+            to_data_thread,
+            data_ended,
+            data_thread,
+        };
+        server.watch(&server.stop, token::STOP)?;
+        server.watch(&*server.data_ended, token::DATA_ENDED)?;
+        if let Some(unix) = &server.unix {
+            server.watch(&unix.listener, token::CONTROL_UNIX)?;
+        }
+        if let Some(tcp) = &server.tcp {
+            server.watch(&tcp.control, token::CONTROL_TCP)?;
+            server.watch(&tcp.data, token::DATA_TCP)?;
+        }
+        Ok(server)
+    }
+
+    fn watch(&self, source: impl AsFd, token: u64) -> Result<(), Errno> {
+        epoll::add(
+            &self.epoll,
+            source,
+            epoll::EventData::new_u64(token),
+            epoll::EventFlags::IN,
+        )
+    }
+
+    /// Serves until a signal or CMD_SHUTDOWN ends it; then lets the command that is running end and be answered.
+    pub(crate) fn run(mut self) -> Result<(), ServerError> {
+        let served = self.serve();
+        self.device.cancel();
+        for socket in &self.data {
+            // Only reading ends: the last response still leaves. A client that takes none does not hold the stop up.
+            let _ = shutdown(socket, Shutdown::Read);
+        }
+        drop(self.to_data_thread);
+        if !ended_within(&self.data_ended, self.data.len(), Duration::from_secs(2)) {
+            for socket in &self.data {
+                let _ = shutdown(socket, Shutdown::Both);
+            }
+        }
+        // A panic of the data thread has ended the process.
+        let _ = self.data_thread.join();
+        served
+    }
+
+    fn serve(&mut self) -> Result<(), ServerError> {
+        loop {
+            let mut events = [epoll::Event {
+                flags: epoll::EventFlags::empty(),
+                data: epoll::EventData::new_u64(0),
+            }; 16];
+            let timeout = self
+                .clients
+                .values()
+                .filter_map(Client::deadline)
+                .min()
+                .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+                .and_then(|left| Timespec::try_from(left).ok());
+            let count = match epoll::wait(&self.epoll, events.as_mut_slice(), timeout.as_ref()) {
+                Ok(count) => count,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            for event in events.iter().take(count) {
+                match event.data.u64() {
+                    token::STOP => {
+                        info!("stopping on a signal");
+                        return Ok(());
+                    }
+                    token::DATA_ENDED => self.data_ended()?,
+                    token::CONTROL_UNIX | token::CONTROL_TCP => self.accept_control(event.data.u64())?,
+                    token::DATA_TCP => self.accept_data()?,
+                    client => {
+                        if self.client(client) == Next::Stop {
+                            info!("stopping on a client's CMD_SHUTDOWN");
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+            let now = Instant::now();
+            self.clients
+                .retain(|_, client| client.deadline().is_none_or(|deadline| deadline > now));
+        }
+    }
+
+    fn accept_control(&mut self, token: u64) -> Result<(), ServerError> {
+        let listener = match token {
+            token::CONTROL_UNIX => self.unix.as_ref().map(|unix| &unix.listener),
+            _ => self.tcp.as_ref().map(|tcp| &tcp.control),
+        };
+        let Some(socket) = listener.and_then(accept) else {
+            return Ok(());
+        };
+        if self.clients.len() >= MAX_CLIENTS {
+            warn!("a control client is turned away: {MAX_CLIENTS} are being served");
+            return Ok(());
+        }
+        let number = self.next_client;
+        self.next_client = self.next_client.wrapping_add(1).max(token::FIRST_CLIENT);
+        self.watch(&socket, number)?;
+        self.clients.insert(number, Client::new(socket));
+        Ok(())
+    }
+
+    /// Accepts a client of the data port. Until it leaves, further ones wait in the listener's queue.
+    fn accept_data(&mut self) -> Result<(), ServerError> {
+        let Some(tcp) = &self.tcp else { return Ok(()) };
+        if let Some(socket) = accept(&tcp.data) {
+            let _ = set_tcp_nodelay(&socket, true);
+            if let Err(error) = self.hand_over(socket) {
+                warn!("a data client could not be served: {error}");
+            }
+        }
+        self.update_data_listener()
+    }
+
+    /// The data port is watched while there is no data client.
+    fn update_data_listener(&self) -> Result<(), ServerError> {
+        let Some(tcp) = &self.tcp else { return Ok(()) };
+        let flags = if self.data.is_empty() {
+            epoll::EventFlags::IN
+        } else {
+            epoll::EventFlags::empty()
+        };
+        Ok(epoll::modify(
+            &self.epoll,
+            &tcp.data,
+            epoll::EventData::new_u64(token::DATA_TCP),
+            flags,
+        )?)
+    }
+
+    fn hand_over(&mut self, socket: OwnedFd) -> io::Result<()> {
+        let ours = socket.try_clone()?;
+        self.to_data_thread
+            .send(socket)
+            .map_err(|_| io::Error::other("the data thread has ended"))?;
+        self.data.push_back(ours);
+        Ok(())
+    }
+
+    fn data_ended(&mut self) -> Result<(), ServerError> {
+        let mut count = [0; 8];
+        if rustix::io::read(&*self.data_ended, &mut count).is_ok() {
+            for _ in 0..u64::from_ne_bytes(count) {
+                self.data.pop_front();
+            }
+        }
+        self.update_data_listener()
+    }
+
+    /// Reads what a control client sent and answers it.
+    fn client(&mut self, number: u64) -> Next {
+        let Some(mut client) = self.clients.remove(&number) else {
+            return Next::Serve;
+        };
+        let event = client.receive(self.powered, |data| self.device.hash_data(data));
+        let (answer, next) = match event {
+            Event::Gone => return Next::Serve,
+            Event::More => (None, Next::Serve),
+            Event::Hashed => (Some(control::result(Code::Success)), Next::Serve),
+            Event::Request(Err(code)) => (Some(control::result(code)), Next::Serve),
+            Event::Request(Ok(Request::SetDataFd)) => {
+                let code = self.set_data_fd(client.take_descriptor());
+                (Some(control::result(code)), Next::Serve)
+            }
+            Event::Request(Ok(request)) => {
+                let next = if request == Request::Shutdown {
+                    Next::Stop
+                } else {
+                    Next::Serve
+                };
+                (Some(self.answer(request)), next)
+            }
+        };
+        // A client that does not read its responses is cut off rather than waited for.
+        if answer.is_none_or(|answer| client.send(&answer)) {
+            self.clients.insert(number, client);
+        }
+        next
+    }
+
+    fn answer(&mut self, request: Request) -> Vec<u8> {
+        let device = &self.device;
+        let code = match request {
+            Request::GetCapability => return control::capability(),
+            Request::GetEstablished => return control::established(device.established()),
+            Request::GetConfig => return control::config(),
+            Request::GetInfo { flags, offset } => return control::info(&device.describe(flags), offset),
+            Request::SetBufferSize(0) => return control::buffer_size(self.buffer_size),
+            Request::SetBufferSize(_) if self.powered => Code::BadOrdinal,
+            Request::SetBufferSize(size) => {
+                self.buffer_size = size.clamp(control::MIN_BUFFER_SIZE, control::MAX_BUFFER_SIZE);
+                device.set_buffer_size(usize::try_from(self.buffer_size).unwrap_or(usize::MAX));
+                return control::buffer_size(self.buffer_size);
+            }
+            Request::Init => {
+                device.power_cycle();
+                self.powered = true;
+                Code::Success
+            }
+            Request::Stop | Request::Shutdown => {
+                self.powered = false;
+                match device.power_off() {
+                    Ok(()) => Code::Success,
+                    Err(error) => {
+                        warn!("the TPM did not stop in an orderly way: {error}");
+                        Code::Fail
+                    }
+                }
+            }
+            Request::SetLocality(locality @ 0..=4) => {
+                device.set_locality(locality);
+                Code::Success
+            }
+            Request::ResetEstablished(locality @ 0..=4) if device.reset_established(locality) => Code::Success,
+            Request::SetLocality(_) | Request::ResetEstablished(_) => Code::BadLocality,
+            Request::HashStart => {
+                device.hash_start();
+                Code::Success
+            }
+            Request::HashEnd => {
+                device.hash_end();
+                Code::Success
+            }
+            Request::Cancel => {
+                device.cancel();
+                Code::Success
+            }
+            // The data of HASH_DATA and the descriptor of SET_DATAFD are the client's to take.
+            Request::HashData(_) | Request::SetDataFd | Request::LockStorage => Code::Success,
+        };
+        control::result(code)
+    }
+
+    /// Takes a descriptor as the data channel, unless there is one whose client is still there.
+    fn set_data_fd(&mut self, descriptor: Option<OwnedFd>) -> Code {
+        if self.data.len() >= MAX_DATA || !self.data.iter().all(has_left) {
+            return Code::IoError;
+        }
+        let stream = |socket: &OwnedFd| matches!(socket_type(socket), Ok(SocketType::STREAM));
+        let Some(socket) = descriptor.filter(stream) else {
+            debug!("SET_DATAFD came without a stream socket");
+            return Code::BadParameter;
+        };
+        let handed = self.hand_over(socket).is_ok() && self.update_data_listener().is_ok();
+        if handed { Code::Success } else { Code::Fail }
+    }
+}
+
+/// Serves one data socket after another.
+fn data_thread(sockets: &Receiver<OwnedFd>, device: &Device, ended: &OwnedFd) {
+    let mut channel = DataChannel::default();
+    for socket in sockets {
+        channel.serve(&socket, device);
+        drop(socket);
+        // The counter cannot overflow: there are never more sockets than were handed over.
+        let _ = rustix::io::write(ended, &1u64.to_ne_bytes());
+    }
+}
+
+/// Whether so many data sockets came to their end in time.
+fn ended_within(ended: &OwnedFd, mut count: usize, time: Duration) -> bool {
+    let until = Instant::now() + time;
+    while count > 0 {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).ok();
+        match poll(&mut [PollFd::new(ended, PollFlags::IN)], timeout.as_ref()) {
+            Ok(0) => return false,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+        let mut more = [0; 8];
+        if rustix::io::read(ended, &mut more).is_ok() {
+            count = count.saturating_sub(usize::try_from(u64::from_ne_bytes(more)).unwrap_or(usize::MAX));
+        }
+    }
+    true
+}
+
+/// Whether the peer of a socket has closed it.
+fn has_left(socket: &OwnedFd) -> bool {
+    let mut poll_fd = [PollFd::new(socket, PollFlags::RDHUP)];
+    let now = Timespec::try_from(Duration::ZERO).ok();
+    poll(&mut poll_fd, now.as_ref()).is_ok_and(|ready| ready > 0)
+}
+
+/// Accepts one connection. A client that has left again is nothing to stop for.
+fn accept(listener: &OwnedFd) -> Option<OwnedFd> {
+    match accept_with(listener, SocketFlags::CLOEXEC) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            if error != Errno::AGAIN && error != Errno::INTR {
+                warn!("a connection could not be accepted: {error}");
+            }
+            None
+        }
+    }
+}
+
+fn bind_unix(path: &Path) -> Result<UnixControl, ServerError> {
+    let failed = |error| ServerError::Unix(path.to_owned(), error);
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => return Err(ServerError::UnixNoSocket(path.to_owned())),
+        // A daemon that was killed has left its socket behind; one that lives answers.
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => return Err(ServerError::UnixInUse(path.to_owned())),
+            Err(_) => std::fs::remove_file(path).map_err(failed)?,
+        },
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    info!("control channel on {}", path.display());
+    Ok(UnixControl {
+        listener: listener.into(),
+        path: path.to_owned(),
+    })
+}
+
+fn bind_tcp(address: SocketAddr) -> Result<TcpPorts, ServerError> {
+    if !address.ip().is_loopback() {
+        warn!("{address} can be reached from other machines, and the protocol knows no authentication");
+    }
+    let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
+    loop {
+        tries = tries.saturating_sub(1);
+        match bind_ports(address) {
+            Ok((data, control)) => {
+                info!("data channel on {}, control channel on {}", data.1, control.1);
+                return Ok(TcpPorts {
+                    data: data.0,
+                    control: control.0,
+                });
+            }
+            Err(_) if tries > 0 => {}
+            Err((address, error)) => return Err(ServerError::Tcp(address, error)),
+        }
+    }
+}
+
+type Bound = (OwnedFd, SocketAddr);
+
+fn bind_ports(address: SocketAddr) -> Result<(Bound, Bound), (SocketAddr, io::Error)> {
+    let bind = |address: SocketAddr| {
+        let bound = || -> io::Result<Bound> {
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            Ok((listener.into(), address))
+        };
+        bound().map_err(|error| (address, error))
+    };
+    let data = bind(address)?;
+    let mut next = data.1;
+    next.set_port(next.port().wrapping_add(1));
+    Ok((data, bind(next)?))
+}

@@ -1,0 +1,195 @@
+//! The daemon as a process: readiness, signals, its lock and what outlives it.
+
+mod common;
+
+use std::io::Write;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+
+use common::{
+    Daemon, GET_RANDOM, PCR_READ, SHUTDOWN_STATE, STARTUP_CLEAR, STARTUP_STATE, SUCCESS, pcr_extend, program, request,
+};
+use rustix::process::Signal;
+
+#[test]
+fn ready_is_a_line_of_its_own_and_a_datagram() {
+    let directory = tempfile::tempdir().unwrap();
+    let notify = directory.path().join("notify");
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    let mut daemon = Daemon::spawn(&directory, &[], |command| {
+        command.env("NOTIFY_SOCKET", &notify);
+    });
+    assert_eq!(daemon.wait_for("READY"), "READY");
+    let receive = || {
+        let mut message = [0; 64];
+        let len = manager.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..len]).into_owned()
+    };
+    assert_eq!(receive(), "READY=1");
+    daemon.signal(Signal::TERM);
+    assert_eq!(receive(), "STOPPING=1");
+    assert!(daemon.end().0.success());
+}
+
+#[test]
+fn signals_stop_the_daemon_in_order() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let directory = tempfile::tempdir().unwrap();
+        let daemon = Daemon::start(&directory, &[]);
+        let (_control, mut data) = daemon.attach();
+        assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
+        assert_eq!(data.run(&SHUTDOWN_STATE), SUCCESS);
+        daemon.signal(signal);
+        let (status, log) = daemon.end();
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(!directory.path().join("control.sock").exists());
+        let daemon = Daemon::start(&directory, &["--startup", "state"]);
+        assert_eq!(daemon.control().attach().run(&GET_RANDOM).len(), 20);
+    }
+}
+
+#[test]
+fn a_stop_lets_the_last_response_leave() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&directory, &["--startup", "clear"]);
+    let mut data = daemon.control().attach();
+    assert_eq!(data.run(&GET_RANDOM).len(), 20);
+    data.0.write_all(&GET_RANDOM).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    daemon.signal(Signal::TERM);
+    assert!(daemon.end().0.success());
+    assert_eq!(data.response().len(), 20);
+}
+
+#[test]
+fn a_client_that_reads_nothing_does_not_hold_the_stop_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&directory, &["--startup", "clear"]);
+    let data = daemon.control().attach();
+    data.0.set_nonblocking(true).unwrap();
+    while (&data.0).write(&GET_RANDOM).is_ok() {}
+    daemon.signal(Signal::TERM);
+    assert!(daemon.end().0.success());
+}
+
+#[test]
+fn what_was_answered_outlives_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&directory, &[]);
+    let (_control, mut data) = daemon.attach();
+    assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
+    // PCR 16 is not kept over TPM2_Startup(STATE), PCR 0 is.
+    let mut extend = pcr_extend([7; 32]);
+    extend[13] = 0;
+    let mut read = PCR_READ;
+    read[17..].copy_from_slice(&[1, 0, 0]);
+    assert_eq!(data.run(&extend)[6..10], [0; 4]);
+    let value = data.run(&read);
+    assert_eq!(data.run(&SHUTDOWN_STATE), SUCCESS);
+    daemon.signal(Signal::KILL);
+    assert!(!daemon.end().0.success());
+
+    // The control socket that the killed daemon left is in nobody's way.
+    let daemon = Daemon::start(&directory, &[]);
+    let (_control, mut data) = daemon.attach();
+    assert_eq!(data.run(&STARTUP_STATE), SUCCESS);
+    assert_eq!(data.run(&read)[14..], value[14..]);
+}
+
+#[test]
+fn a_kill_at_manufacture_leaves_a_directory_that_works() {
+    for delay in 0..12 {
+        let directory = tempfile::tempdir().unwrap();
+        let daemon = Daemon::spawn(&directory, &[], |_| {});
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        daemon.signal(Signal::KILL);
+        daemon.end();
+        let daemon = Daemon::start(&directory, &["--startup", "clear"]);
+        assert_eq!(daemon.control().attach().run(&GET_RANDOM).len(), 20);
+    }
+}
+
+#[test]
+fn two_daemons_never_serve_one_tpm() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&directory, &["--startup", "clear"]);
+    let (status, log) = Daemon::spawn(&directory, &[], |_| {}).end();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains(&format!("process {}", daemon.id())), "{log}");
+    assert!(log.contains("tpm/lock"), "{log}");
+    // The first is unharmed, and its socket is still its own.
+    assert_eq!(daemon.control().attach().run(&GET_RANDOM).len(), 20);
+}
+
+#[test]
+fn a_control_socket_that_is_served_is_not_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("control.sock");
+    let _other = UnixListener::bind(&path).unwrap();
+    let (status, log) = Daemon::spawn(&directory, &[], |_| {}).end();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("another process serves on the control socket"), "{log}");
+    assert!(path.exists());
+}
+
+#[test]
+fn a_file_is_not_removed_for_the_control_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("control.sock");
+    std::fs::write(&path, "notes").unwrap();
+    let (status, log) = Daemon::spawn(&directory, &[], |_| {}).end();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("is no socket"), "{log}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "notes");
+}
+
+#[test]
+fn a_damaged_store_is_refused_and_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&directory, &[]);
+    daemon.signal(Signal::TERM);
+    assert!(daemon.end().0.success());
+    let path = directory.path().join("tpm/state.redb");
+    for damage in [&b""[..], b"not a database", &[0xFF; 8192]] {
+        std::fs::write(&path, damage).unwrap();
+        let (status, log) = Daemon::spawn(&directory, &[], |_| {}).end();
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert!(log.contains("never replaced by a new TPM"), "{log}");
+        assert_eq!(std::fs::read(&path).unwrap(), damage);
+    }
+}
+
+#[test]
+fn startup_state_without_a_saved_state_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let (status, log) = Daemon::spawn(&directory, &["--startup", "state"], |_| {}).end();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("0x1c4"), "{log}");
+    assert!(!log.lines().any(|line| line == "READY"), "{log}");
+}
+
+#[test]
+fn a_daemon_without_a_socket_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = program(&["--state-dir"])
+        .arg(directory.path().join("tpm"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("--swtpm-socket"), "{log}");
+    assert!(!directory.path().join("tpm").exists());
+}
+
+#[test]
+fn a_power_cycle_interrupts_nothing_that_was_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&directory, &[]);
+    let (mut control, mut data) = daemon.attach();
+    for _ in 0..20 {
+        assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
+        assert_eq!(data.run(&SHUTDOWN_STATE), SUCCESS);
+        assert_eq!(control.ask(&request(0x02, &[0; 4]), 4), [0; 4]);
+        assert_eq!(data.run(&STARTUP_STATE), SUCCESS);
+        assert_eq!(control.ask(&request(0x02, &[0; 4]), 4), [0; 4]);
+    }
+}
