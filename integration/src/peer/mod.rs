@@ -1,0 +1,205 @@
+//! A TPM in a process of its own: Debian's swtpm, or ours.
+
+mod control;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+pub use control::Control;
+
+/// How long a process may take to listen.
+const START: Duration = Duration::from_secs(20);
+/// How long a command may take: RSA key generation on a busy machine.
+const COMMAND: Duration = Duration::from_secs(180);
+/// More than any response is long.
+const RESPONSE_MAX: usize = 16 * 1024;
+
+/// Which program plays the TPM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// swtpm, from the search path.
+    Swtpm,
+    /// This file, which takes the command line of `vhost-device-tpm serve`.
+    Ours(PathBuf),
+}
+
+impl Kind {
+    /// The name reports use.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Swtpm => "swtpm",
+            Self::Ours(_) => "ours",
+        }
+    }
+
+    fn command(&self, state: &Path, socket: &Path) -> Command {
+        match self {
+            Self::Swtpm => {
+                let mut command = Command::new("swtpm");
+                command.args(["socket", "--tpm2", "--terminate"]);
+                // Without this flag swtpm drops SET_LOCALITY.
+                command.args(["--locality", "allow-set-locality"]);
+                command.arg("--tpmstate").arg(format!("dir={}", state.display()));
+                command
+                    .arg("--ctrl")
+                    .arg(format!("type=unixio,path={}", socket.display()));
+                command
+            }
+            Self::Ours(program) => {
+                let mut command = Command::new(program);
+                command.args(["serve", "--log-level", "warn"]);
+                command.arg("--state-dir").arg(state).arg("--swtpm-socket").arg(socket);
+                command
+            }
+        }
+    }
+}
+
+/// A running TPM with both of its channels open. It ends with this value.
+#[derive(Debug)]
+pub struct Peer {
+    kind: Kind,
+    child: Child,
+    folder: TempDir,
+    /// The control channel.
+    pub control: Control,
+    data: UnixStream,
+}
+
+impl Peer {
+    /// Starts a TPM fresh from manufacture, after `_TPM_Init`; TPM2_Startup is the caller's.
+    ///
+    /// # Errors
+    /// The program cannot be run, or does not serve.
+    pub fn start(kind: &Kind) -> Result<Self> {
+        // State in memory: what a disk takes is not what is measured or compared here.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() {
+            tempfile::tempdir_in(memory)?
+        } else {
+            tempfile::tempdir()?
+        };
+        let state = folder.path().join("state");
+        std::fs::create_dir(&state)?;
+        let socket = folder.path().join("control");
+        let log = File::create(folder.path().join("log"))?;
+        let mut command = kind.command(&state, &socket);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
+        match Self::attach(&mut child, &socket) {
+            Ok((control, data)) => Ok(Self {
+                kind: kind.clone(),
+                child,
+                folder,
+                control,
+                data,
+            }),
+            Err(error) => {
+                stop(&mut child);
+                let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+                Err(error.context(format!("{command:?}\n{log}")))
+            }
+        }
+    }
+
+    fn attach(child: &mut Child, socket: &Path) -> Result<(Control, UnixStream)> {
+        let deadline = Instant::now() + START;
+        let stream = loop {
+            if let Ok(stream) = UnixStream::connect(socket) {
+                break stream;
+            }
+            if let Some(status) = child.try_wait()? {
+                bail!("it ended ({status}) before it served");
+            }
+            if Instant::now() > deadline {
+                bail!("it does not listen on its control socket");
+            }
+            sleep(Duration::from_millis(2));
+        };
+        let mut control = Control::new(stream, COMMAND)?;
+        let (data, theirs) = UnixStream::pair()?;
+        data.set_read_timeout(Some(COMMAND))?;
+        data.set_write_timeout(Some(COMMAND))?;
+        control.set_data_fd(&theirs)?;
+        control.init(false)?;
+        Ok((control, data))
+    }
+
+    /// Which program this is.
+    #[must_use]
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// Sends a command and waits for its response.
+    ///
+    /// # Errors
+    /// The process is gone or does not answer in time; the message has the end of its log.
+    pub fn execute(&mut self, command: &[u8]) -> Result<Vec<u8>> {
+        self.exchange(command)
+            .with_context(|| format!("{} does not answer; its log ends:\n{}", self.kind.name(), self.log()))
+    }
+
+    fn exchange(&mut self, command: &[u8]) -> Result<Vec<u8>> {
+        self.data.write_all(command)?;
+        let mut response = vec![0; 4096];
+        let mut have = 0;
+        loop {
+            let count = self.data.read(response.get_mut(have..).unwrap_or_default())?;
+            if count == 0 {
+                bail!("the data channel was closed");
+            }
+            have += count;
+            let size = response
+                .get(2..6)
+                .and_then(|size| size.try_into().ok())
+                .map(u32::from_be_bytes);
+            let size = usize::try_from(size.unwrap_or(0))?;
+            if have >= 6 && have >= size {
+                response.truncate(have);
+                return Ok(response);
+            }
+            if size > RESPONSE_MAX {
+                bail!("a response of {size} bytes");
+            }
+            response.resize(size.max(4096), 0);
+        }
+    }
+
+    /// The end of what the process has written.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let start = text.char_indices().rev().nth(2000).map_or(0, |(position, _)| position);
+        text.get(start..).unwrap_or_default().to_owned()
+    }
+
+    /// The memory that the process holds, in KiB.
+    #[must_use]
+    pub fn resident_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        stop(&mut self.child);
+    }
+}
+
+fn stop(child: &mut Child) {
+    // It may have ended already; nothing else can be done about either failure.
+    let _ = child.kill();
+    let _ = child.wait();
+}

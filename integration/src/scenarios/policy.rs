@@ -1,0 +1,722 @@
+//! Enhanced authorization (Part 3, 23; Part 1, 19.7).
+
+use anyhow::Result;
+
+use super::{child, external, external_public, flush, startup, storage};
+use crate::build::{self, Auth, Call, Patch, Public, digests, pcrs};
+use crate::client::Tpm;
+use crate::codes::{alg, cap, eo, na, oa, rh, sa, st};
+use crate::crypto;
+use crate::keys::Key;
+use crate::session::Options;
+use crate::wire::Out;
+
+const KEEP: u8 = sa::CONTINUE;
+const NV_READ: u32 = 0x14E;
+const UNSEAL: u32 = 0x15E;
+
+/// Runs `assertions` in a trial and in a policy session of each hash, and reads the digest after each.
+fn digests_of(tpm: &mut Tpm, assertions: &[&dyn Fn(u32) -> Call]) -> Result<()> {
+    for hash in [alg::SHA1, alg::SHA256, alg::SHA384, alg::SHA512] {
+        for options in [Options::trial(), Options::policy()] {
+            let session = tpm.start(&options.hash(hash))?;
+            for assertion in assertions {
+                tpm.run(assertion(session))?;
+                tpm.ok(build::policy_get_digest(session))?;
+            }
+            tpm.ok(build::policy_restart(session))?;
+            tpm.ok(build::policy_get_digest(session))?;
+            flush(tpm, &[session])?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn simple_assertions(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    tpm.step("assertions one upon the other");
+    digests_of(
+        tpm,
+        &[
+            &build::policy_auth_value,
+            &build::policy_password,
+            &|session| build::policy_command_code(session, NV_READ),
+            &|session| build::policy_command_code(session, NV_READ),
+            &|session| build::policy_command_code(session, UNSEAL),
+            &|session| build::policy_locality(session, 3),
+            &|session| build::policy_locality(session, 1),
+            &|session| build::policy_locality(session, 4),
+            &|session| build::policy_nv_written(session, 1),
+            &|session| build::policy_nv_written(session, 1),
+            &|session| build::policy_nv_written(session, 0),
+            &build::policy_physical_presence,
+            &|session| build::policy_counter_timer(session, &[0; 8], 0, eo::UNSIGNED_GE),
+        ],
+    )?;
+    tpm.step("values out of range");
+    digests_of(
+        tpm,
+        &[
+            &|session| build::policy_command_code(session, 0x11E),
+            &|session| build::policy_command_code(session, 0x2000_0000),
+            &|session| build::policy_locality(session, 0),
+            &|session| build::policy_locality(session, 32),
+            &|session| build::policy_locality(session, 33),
+            &|session| build::policy_locality(session, 31),
+            &|session| build::policy_locality(session, 255),
+            &|session| build::policy_nv_written(session, 2),
+        ],
+    )?;
+    tpm.step("handles that are no policy session");
+    let hmac = tpm.start(&Options::hmac())?;
+    for handle in [hmac, 0x0300_0007, 0x0200_0007, rh::OWNER, 0x8000_0000, rh::PW, rh::NULL] {
+        tpm.run(build::policy_auth_value(handle))?;
+        tpm.run(build::policy_get_digest(handle))?;
+        tpm.run(build::policy_restart(handle))?;
+        tpm.run(build::policy_command_code(handle, UNSEAL))?;
+    }
+    tpm.step("with sessions");
+    let policy = tpm.start(&Options::policy())?;
+    tpm.ok(build::policy_auth_value(policy).with(hmac, KEEP | sa::AUDIT))?;
+    tpm.run(build::policy_auth_value(policy).with(policy, KEEP))?;
+    tpm.fails(build::policy_password(policy).patch(Patch::Append(vec![0])))?;
+    Ok(())
+}
+
+pub(super) fn hashes(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    for [first, second] in [
+        [0, 1],
+        [1, 0],
+        [0, 2],
+        [2, 0],
+        [1, 2],
+        [3, 0],
+        [0, 3],
+        [3, 1],
+        [0, 0],
+        [1, 1],
+        [2, 2],
+        [3, 3],
+    ] {
+        tpm.step(&format!(
+            "cpHash, nameHash, template, parameters: {first} then {second}"
+        ));
+        let session = tpm.start(&Options::policy())?;
+        for which in [first, second] {
+            let value = &[0x5A; 32];
+            let call = match which {
+                0 => build::policy_cp_hash(session, value),
+                1 => build::policy_name_hash(session, value),
+                2 => build::policy_template(session, value),
+                _ => build::policy_duplication_select(session, value, value, 1),
+            };
+            tpm.run(call)?;
+            tpm.ok(build::policy_get_digest(session))?;
+        }
+        flush(tpm, &[session])?;
+    }
+    tpm.step("digests of the wrong size");
+    let session = tpm.start(&Options::policy())?;
+    for size in [0, 20, 31, 33, 64] {
+        tpm.run(build::policy_cp_hash(session, &vec![1; size]))?;
+        tpm.run(build::policy_name_hash(session, &vec![1; size]))?;
+        tpm.run(build::policy_template(session, &vec![1; size]))?;
+        tpm.run(build::policy_parameters(session, &vec![1; size]))?;
+    }
+    tpm.run(build::policy_cp_hash(session, &[2; 32]))?;
+    tpm.run(build::policy_cp_hash(session, &[3; 32]))?;
+    tpm.ok(build::policy_get_digest(session))?;
+    Ok(())
+}
+
+pub(super) fn or_and_pcr(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    tpm.step("PolicyOR");
+    let zero = [0; 32];
+    let session = tpm.start(&Options::policy())?;
+    for list in [
+        digests(&[]),
+        digests(&[&zero]),
+        digests(&[&[1; 32], &[2; 32]]),
+        digests(&[&zero, &[2; 32]]),
+        digests(&[&[1; 32][..]; 8]),
+        digests(&[&[1; 32][..]; 9]),
+        digests(&[&[1; 20], &zero]),
+        digests(&[&zero, &[]]),
+    ] {
+        tpm.run(build::policy_or(session, &list))?;
+        tpm.ok(build::policy_get_digest(session))?;
+    }
+    let trial = tpm.start(&Options::trial())?;
+    tpm.ok(build::policy_or(trial, &digests(&[&[1; 32], &[2; 32], &[3; 20]])))?;
+    tpm.ok(build::policy_get_digest(trial))?;
+    flush(tpm, &[session, trial])?;
+    tpm.step("PolicyPCR");
+    let now = crypto::hash(alg::SHA256, &[&[0; 32]])?;
+    for (digest, selection) in [
+        (&[][..], pcrs(alg::SHA256, &[0])),
+        (&now, pcrs(alg::SHA256, &[0])),
+        (&[1; 32], pcrs(alg::SHA256, &[0])),
+        (&[1; 20], pcrs(alg::SHA256, &[0])),
+        (&[], pcrs(alg::SHA1, &[0, 7, 23])),
+        (&[], pcrs(alg::SHA256, &[])),
+        (&[], Out::new().u32(1).u16(alg::SHA256).u8(2).raw(&[1, 0]).0),
+        (&[], Out::new().u32(1).u16(alg::SHA256).u8(4).raw(&[1, 0, 0, 0]).0),
+        (&[], Out::new().u32(1).u16(alg::AES).u8(3).raw(&[1, 0, 0]).0),
+        (&[], Out::new().u32(2).raw(&[0, 0xB, 3, 1, 0, 0, 0, 4, 3, 1, 0, 0]).0),
+    ] {
+        for options in [Options::policy(), Options::trial()] {
+            let session = tpm.start(&options)?;
+            tpm.run(build::policy_pcr(session, digest, &selection))?;
+            tpm.ok(build::policy_get_digest(session))?;
+            flush(tpm, &[session])?;
+        }
+    }
+    tpm.step("a PCR changes after the assertion");
+    let session = tpm.start(&Options::policy())?;
+    tpm.ok(build::policy_pcr(session, &[], &pcrs(alg::SHA256, &[16])))?;
+    tpm.ok(build::policy_pcr(session, &[], &pcrs(alg::SHA256, &[16])))?;
+    tpm.ok(build::pcr_event(0, b"event"))?;
+    tpm.run(build::policy_pcr(session, &[], &pcrs(alg::SHA256, &[16])))?;
+    tpm.run(build::policy_pcr(session, &[], &pcrs(alg::SHA256, &[17])))?;
+    tpm.ok(build::policy_get_digest(session))?;
+    Ok(())
+}
+
+pub(super) fn secret(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    tpm.ok(build::hierarchy_change_auth(rh::OWNER, b"owner"))?;
+    for options in [Options::policy(), Options::trial()] {
+        let session = tpm.start(&options)?;
+        let secret = |nonce: &[u8], cp: &[u8], reference: &[u8], expiration: i32| {
+            build::policy_secret(rh::OWNER, session, nonce, cp, reference, expiration.cast_unsigned()).pw(b"owner")
+        };
+        tpm.step("assertions");
+        tpm.ok(secret(&[], &[], &[], 0))?;
+        tpm.ok(secret(&[], &[], b"reference", 0))?;
+        tpm.ok(build::policy_get_digest(session))?;
+        tpm.step("expiration");
+        tpm.run(secret(&[], &[], b"reference", 100))?;
+        tpm.run(secret(&[], &[], b"reference", -100))?;
+        tpm.ok(build::policy_get_digest(session))?;
+        let nonce = tpm
+            .sessions
+            .get(&session)
+            .map(|session| session.nonce_tpm.clone())
+            .unwrap_or_default();
+        tpm.run(secret(&nonce, &[], b"reference", 100))?;
+        tpm.run(secret(&nonce, &[], b"reference", -100))?;
+        tpm.step("wrong values");
+        tpm.run(secret(&[1; 32], &[], b"reference", 0))?;
+        tpm.run(secret(&[1; 20], &[], b"reference", 0))?;
+        tpm.run(secret(&[], &[1; 20], b"reference", 0))?;
+        tpm.run(secret(&[], &[1; 32], b"reference", 0))?;
+        tpm.run(secret(&[], &[2; 32], b"reference", 0))?;
+        tpm.fails(secret(&[], &[], &[], 0).pw(b"wrong"))?;
+        tpm.fails(secret(&[], &[], &[], 0).bare())?;
+        tpm.ok(build::policy_get_digest(session))?;
+        let hmac = tpm.start(&Options::hmac())?;
+        tpm.ok(secret(&[], &[], b"by HMAC", 0).session(hmac, KEEP, b"owner"))?;
+        tpm.ok(build::policy_get_digest(session))?;
+        flush(tpm, &[session, hmac])?;
+    }
+    tpm.step("other entities");
+    let parent = tpm
+        .ok(super::primary(rh::PLATFORM, b"parent", &[], &Public::ecc_parent()))?
+        .handle;
+    let session = tpm.start(&Options::policy())?;
+    for entity in [
+        rh::ENDORSEMENT,
+        rh::PLATFORM,
+        rh::LOCKOUT,
+        rh::NULL,
+        0,
+        16,
+        20,
+        parent,
+        0x0100_0020,
+    ] {
+        tpm.run(build::policy_secret(entity, session, &[], &[], &[], 0))?;
+        tpm.ok(build::policy_get_digest(session))?;
+    }
+    tpm.ok(build::policy_secret(parent, session, &[], &[], &[], 0).pw(b"parent"))?;
+    Ok(())
+}
+
+pub(super) fn signed(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    let scalar = [3; 32];
+    let key = tpm.ok(external_public(&Key::ecdsa(scalar)?, rh::OWNER))?.handle;
+    let sign = |nonce: &[u8], expiration: i32, cp: &[u8], reference: &[u8]| -> Result<Vec<u8>> {
+        let digest = crypto::hash(alg::SHA256, &[nonce, &expiration.to_be_bytes(), cp, reference])?;
+        let (r, s) = crypto::p256_sign(&scalar, &digest)?;
+        Ok(build::signature_ecdsa(&r, &s))
+    };
+    for options in [Options::policy(), Options::trial()] {
+        let session = tpm.start(&options)?;
+        let nonce = tpm
+            .sessions
+            .get(&session)
+            .map(|session| session.nonce_tpm.clone())
+            .unwrap_or_default();
+        for (what, nonce, expiration, cp) in [
+            ("plain", &[][..], 0, &[][..]),
+            ("with the session's nonce", &nonce, 0, &[]),
+            ("with an expiration", &nonce, 100, &[]),
+            ("with a ticket", &nonce, -100, &[]),
+            ("with an expiration but no nonce", &[], 100, &[]),
+            ("with another nonce", &[5; 32], 0, &[]),
+            ("with a cpHash", &[], 0, &[9; 32]),
+            ("with another cpHash", &[], 0, &[8; 32]),
+            ("with a short cpHash", &[], 0, &[8; 20]),
+        ] {
+            tpm.step(what);
+            let signature = sign(nonce, expiration, cp, b"ref")?;
+            let expiration = expiration.cast_unsigned();
+            tpm.run(build::policy_signed(
+                key, session, nonce, cp, b"ref", expiration, &signature,
+            ))?;
+            tpm.ok(build::policy_get_digest(session))?;
+        }
+        tpm.step("a signature over something else");
+        let signature = sign(&[], 0, &[], b"other")?;
+        tpm.run(build::policy_signed(key, session, &[], &[], b"ref", 0, &signature))?;
+        tpm.run(build::policy_signed(
+            key,
+            session,
+            &[],
+            &[],
+            b"ref",
+            0,
+            &build::signature_hmac(&[1; 32]),
+        ))?;
+        tpm.run(build::policy_signed(key, session, &[], &[], b"ref", 0, &build::null()))?;
+        tpm.run(build::policy_signed(
+            0x8000_0002,
+            session,
+            &[],
+            &[],
+            b"ref",
+            0,
+            &signature,
+        ))?;
+        tpm.run(build::policy_signed(
+            rh::OWNER,
+            session,
+            &[],
+            &[],
+            b"ref",
+            0,
+            &signature,
+        ))?;
+        flush(tpm, &[session])?;
+    }
+    tpm.step("an HMAC key");
+    let hmac_key = Key::hmac(alg::SHA256, &[7; 32], &[])?;
+    let loaded = tpm.ok(external(&hmac_key))?.handle;
+    let session = tpm.start(&Options::policy())?;
+    let digest = crypto::hash(alg::SHA256, &[&0u32.to_be_bytes(), b"ref"])?;
+    let signature = build::signature_hmac(&crypto::hmac(alg::SHA256, &[7; 32], &[&digest])?);
+    tpm.ok(build::policy_signed(loaded, session, &[], &[], b"ref", 0, &signature))?;
+    tpm.ok(build::policy_get_digest(session))?;
+    Ok(())
+}
+
+pub(super) fn tickets(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    tpm.step("a ticket of PolicySecret");
+    let session = tpm.start(&Options::policy())?;
+    let answer = tpm.ok(build::policy_secret(
+        rh::OWNER,
+        session,
+        &[],
+        &[],
+        b"ref",
+        (-1000i32).cast_unsigned(),
+    ))?;
+    let mut input = answer.read();
+    let timeout = input.b2()?.to_vec();
+    let ticket = input.0.to_vec();
+    tpm.ok(build::policy_get_digest(session))?;
+    let owner = rh::OWNER.to_be_bytes();
+    let other = tpm.start(&Options::policy())?;
+    tpm.run(build::policy_ticket(other, &timeout, &[], b"ref", &owner, &ticket))?;
+    tpm.ok(build::policy_get_digest(other))?;
+    tpm.step("used wrongly");
+    tpm.fails(build::policy_ticket(other, &timeout, &[], b"other", &owner, &ticket))?;
+    tpm.fails(build::policy_ticket(other, &timeout, &[1; 32], b"ref", &owner, &ticket))?;
+    tpm.fails(build::policy_ticket(other, &[0; 8], &[], b"ref", &owner, &ticket))?;
+    tpm.fails(build::policy_ticket(other, &[], &[], b"ref", &owner, &ticket))?;
+    tpm.fails(build::policy_ticket(
+        other,
+        &timeout,
+        &[],
+        b"ref",
+        &rh::PLATFORM.to_be_bytes(),
+        &ticket,
+    ))?;
+    tpm.fails(build::policy_ticket(
+        other,
+        &timeout,
+        &[],
+        b"ref",
+        &owner,
+        &build::null_ticket(st::AUTH_SECRET),
+    ))?;
+    tpm.fails(build::policy_ticket(
+        other,
+        &timeout,
+        &[],
+        b"ref",
+        &owner,
+        &build::null_ticket(st::AUTH_SIGNED),
+    ))?;
+    tpm.fails(build::policy_ticket(
+        other,
+        &timeout,
+        &[],
+        b"ref",
+        &owner,
+        &build::null_ticket(st::HASHCHECK),
+    ))?;
+    let trial = tpm.start(&Options::trial())?;
+    tpm.run(build::policy_ticket(trial, &timeout, &[], b"ref", &owner, &ticket))?;
+    Ok(())
+}
+
+pub(super) fn authorize(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    let key = Key::ecdsa([3; 32])?;
+    let name = key.public.name()?;
+    let loaded = tpm.ok(external_public(&key, rh::OWNER))?.handle;
+    tpm.step("an approved policy");
+    let session = tpm.start(&Options::policy())?;
+    tpm.ok(build::policy_auth_value(session))?;
+    let approved = tpm.ok(build::policy_get_digest(session))?.first()?;
+    let digest = crypto::hash(alg::SHA256, &[&approved, b"ref"])?;
+    let (r, s) = crypto::p256_sign(&[3; 32], &digest)?;
+    let ticket = tpm
+        .ok(build::verify_signature(
+            loaded,
+            &digest,
+            &build::signature_ecdsa(&r, &s),
+        ))?
+        .params;
+    tpm.ok(build::policy_authorize(session, &approved, b"ref", &name, &ticket))?;
+    tpm.ok(build::policy_get_digest(session))?;
+    tpm.step("not approved");
+    tpm.fails(build::policy_authorize(session, &approved, b"ref", &name, &ticket))?;
+    tpm.ok(build::policy_restart(session))?;
+    tpm.ok(build::policy_auth_value(session))?;
+    tpm.fails(build::policy_authorize(session, &approved, b"other", &name, &ticket))?;
+    tpm.fails(build::policy_authorize(
+        session,
+        &approved,
+        b"ref",
+        &name,
+        &build::null_ticket(st::VERIFIED),
+    ))?;
+    tpm.fails(build::policy_authorize(
+        session,
+        &approved,
+        b"ref",
+        &name,
+        &build::null_ticket(st::HASHCHECK),
+    ))?;
+    tpm.fails(build::policy_authorize(
+        session,
+        &approved,
+        b"ref",
+        &name[..20],
+        &ticket,
+    ))?;
+    tpm.fails(build::policy_authorize(session, &approved, b"ref", &[], &ticket))?;
+    tpm.fails(build::policy_authorize(
+        session,
+        &approved,
+        b"ref",
+        &[0xFF; 34],
+        &ticket,
+    ))?;
+    tpm.step("in a trial");
+    let trial = tpm.start(&Options::trial())?;
+    tpm.run(build::policy_authorize(
+        trial,
+        &approved,
+        b"ref",
+        &name,
+        &build::null_ticket(st::VERIFIED),
+    ))?;
+    tpm.ok(build::policy_get_digest(trial))?;
+    tpm.run(build::policy_authorize(
+        trial,
+        &[1; 20],
+        b"ref",
+        &name,
+        &build::null_ticket(st::VERIFIED),
+    ))?;
+    Ok(())
+}
+
+pub(super) fn nv(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    let index = 0x0100_0030;
+    let attributes = na::AUTHREAD | na::AUTHWRITE | na::OWNERREAD | na::OWNERWRITE | na::NO_DA;
+    let policy = |session, operand: &[u8], offset, operation| {
+        build::policy_nv(index, index, session, operand, offset, operation).pw(b"index")
+    };
+    let session = tpm.start(&Options::policy())?;
+    tpm.step("no such index");
+    tpm.fails(policy(session, &[1], 0, eo::EQ))?;
+    tpm.ok(build::nv_define_space(
+        rh::OWNER,
+        b"index",
+        &build::nv_public(index, alg::SHA256, attributes, &[], 8),
+    ))?;
+    tpm.step("not written");
+    tpm.fails(policy(session, &[1], 0, eo::EQ))?;
+    tpm.ok(build::nv_write(index, index, &[0x80, 2, 3, 4, 5, 6, 7, 8], 0).pw(b"index"))?;
+    tpm.step("each comparison");
+    for operation in 0..13 {
+        for operand in [[0x80, 2], [0x7F, 2], [0x80, 3], [0, 0], [0xFF, 0xFF], [0x82, 1]] {
+            tpm.run(policy(session, &operand, 0, operation))?;
+        }
+        tpm.ok(build::policy_get_digest(session))?;
+    }
+    tpm.step("ranges");
+    tpm.run(policy(session, &[], 0, eo::EQ))?;
+    tpm.run(policy(session, &[8], 7, eo::EQ))?;
+    tpm.run(policy(session, &[8], 8, eo::EQ))?;
+    tpm.run(policy(session, &[7, 8, 9], 6, eo::EQ))?;
+    tpm.run(policy(session, &[7; 33], 0, eo::NEQ))?;
+    tpm.step("authorization");
+    tpm.fails(policy(session, &[0x80], 0, eo::EQ).pw(b"wrong"))?;
+    tpm.ok(build::policy_nv(rh::OWNER, index, session, &[0x80], 0, eo::EQ))?;
+    tpm.run(build::policy_nv(rh::PLATFORM, index, session, &[0x80], 0, eo::EQ))?;
+    tpm.run(build::policy_nv(0x0100_0031, index, session, &[0x80], 0, eo::EQ))?;
+    let trial = tpm.start(&Options::trial())?;
+    tpm.ok(policy(trial, &[1], 0, eo::EQ))?;
+    tpm.run(policy(trial, &[1; 40], 50, 99))?;
+    tpm.ok(build::policy_get_digest(trial))?;
+    tpm.step("a policy in an index");
+    let holder = 0x0100_0032;
+    tpm.ok(build::nv_define_space(
+        rh::OWNER,
+        &[],
+        &build::nv_public(holder, alg::SHA256, attributes, &[], 34),
+    ))?;
+    tpm.run(build::policy_authorize_nv(holder, holder, trial))?;
+    let digest = tpm.ok(build::policy_get_digest(session))?.first()?;
+    tpm.fails(build::policy_authorize_nv(holder, holder, session))?;
+    tpm.ok(build::nv_write(
+        holder,
+        holder,
+        &Out::new().u16(alg::SHA256).raw(&digest).0,
+        0,
+    ))?;
+    tpm.ok(build::policy_authorize_nv(holder, holder, session))?;
+    tpm.ok(build::policy_get_digest(session))?;
+    tpm.fails(build::policy_authorize_nv(holder, holder, session))?;
+    tpm.ok(build::nv_write(
+        holder,
+        holder,
+        &Out::new().u16(alg::SHA1).raw(&digest).0,
+        0,
+    ))?;
+    tpm.fails(build::policy_authorize_nv(holder, holder, session))?;
+    Ok(())
+}
+
+pub(super) fn counter_timer_and_capability(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    let session = tpm.start(&Options::policy())?;
+    tpm.step("counters and timers");
+    for operation in 0..13 {
+        tpm.run(build::policy_counter_timer(session, &[0xFF; 4], 0, operation))?;
+        tpm.run(build::policy_counter_timer(session, &[0; 4], 16, operation))?;
+        tpm.run(build::policy_counter_timer(session, &[1], 24, operation))?;
+    }
+    for (size, offset) in [
+        (1, 24),
+        (1, 25),
+        (2, 24),
+        (25, 0),
+        (26, 0),
+        (0, 0),
+        (0, 25),
+        (33, 0),
+        (8, 20),
+    ] {
+        tpm.run(build::policy_counter_timer(session, &vec![0; size], offset, eo::NEQ))?;
+        tpm.run(build::policy_counter_timer(session, &vec![0xFF; size], offset, eo::EQ))?;
+    }
+    let trial = tpm.start(&Options::trial())?;
+    tpm.run(build::policy_counter_timer(trial, &[1; 30], 40, eo::EQ))?;
+    tpm.run(build::policy_counter_timer(trial, &[1; 8], 0, eo::EQ))?;
+    tpm.ok(build::policy_get_digest(trial))?;
+    tpm.step("capabilities");
+    tpm.run(build::policy_capability(
+        session,
+        &[0, 0, 1, 0],
+        0,
+        eo::EQ,
+        cap::TPM_PROPERTIES,
+        0x100,
+    ))?;
+    tpm.run(build::policy_capability(session, &[0], 0, eo::NEQ, cap::ALGS, 1))?;
+    Ok(())
+}
+
+pub(super) fn enforcement(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    let parent = storage(tpm)?;
+    let use_policy =
+        |tpm: &mut Tpm, what: &str, steps: &[&dyn Fn(u32) -> Call], auth: &[u8], plain: bool| -> Result<()> {
+            tpm.step(what);
+            let trial = tpm.start(&Options::trial())?;
+            for step in steps {
+                tpm.run(step(trial))?;
+            }
+            let digest = tpm.ok(build::policy_get_digest(trial))?.first()?;
+            flush(tpm, &[trial])?;
+            let sealed = child(
+                tpm,
+                parent,
+                b"auth",
+                b"secret",
+                &Public::sealed().policy(&digest).unset(oa::USER_WITH_AUTH),
+            )?;
+            let session = tpm.start(&Options::policy())?;
+            let authorize = |attributes| {
+                let auth = auth.to_vec();
+                Auth::Session {
+                    handle: session,
+                    attributes,
+                    auth,
+                    auth_after: None,
+                    bound: false,
+                    plain,
+                }
+            };
+            tpm.fails(build::unseal(sealed).auth(0, authorize(KEEP)))?;
+            for step in steps {
+                tpm.run(step(session))?;
+            }
+            tpm.run(build::object_change_auth(sealed, parent, b"new").auth(0, authorize(KEEP)))?;
+            tpm.run(build::unseal(sealed).auth(0, authorize(KEEP)))?;
+            tpm.run(build::unseal(sealed).auth(0, authorize(0)))?;
+            tpm.run(build::unseal(sealed).auth(0, authorize(0)))?;
+            tpm.run(build::flush_context(session))?;
+            flush(tpm, &[sealed])
+        };
+    use_policy(tpm, "PolicyAuthValue", &[&build::policy_auth_value], b"auth", false)?;
+    use_policy(
+        tpm,
+        "PolicyAuthValue, wrong value",
+        &[&build::policy_auth_value],
+        b"wrong",
+        false,
+    )?;
+    use_policy(tpm, "PolicyPassword", &[&build::policy_password], b"auth", true)?;
+    use_policy(
+        tpm,
+        "PolicyPassword, wrong value",
+        &[&build::policy_password],
+        b"wrong",
+        true,
+    )?;
+    use_policy(
+        tpm,
+        "PolicyCommandCode",
+        &[&|s| build::policy_command_code(s, UNSEAL)],
+        &[],
+        false,
+    )?;
+    use_policy(
+        tpm,
+        "PolicyCommandCode, another",
+        &[&|s| build::policy_command_code(s, NV_READ)],
+        &[],
+        false,
+    )?;
+    use_policy(tpm, "PolicyLocality", &[&|s| build::policy_locality(s, 1)], &[], false)?;
+    use_policy(
+        tpm,
+        "PolicyLocality, another",
+        &[&|s| build::policy_locality(s, 2)],
+        &[],
+        false,
+    )?;
+    use_policy(
+        tpm,
+        "PolicyPCR",
+        &[&|s| build::policy_pcr(s, &[], &pcrs(alg::SHA256, &[16]))],
+        &[],
+        false,
+    )?;
+    use_policy(
+        tpm,
+        "PolicyPhysicalPresence",
+        &[&build::policy_physical_presence],
+        &[],
+        false,
+    )?;
+    use_policy(
+        tpm,
+        "PolicyCpHash",
+        &[&|s| build::policy_cp_hash(s, &[5; 32])],
+        &[],
+        false,
+    )?;
+    use_policy(
+        tpm,
+        "PolicyNameHash",
+        &[&|s| build::policy_name_hash(s, &[5; 32])],
+        &[],
+        false,
+    )?;
+    use_policy(
+        tpm,
+        "PolicyTemplate",
+        &[&|s| build::policy_template(s, &[5; 32])],
+        &[],
+        false,
+    )?;
+    use_policy(
+        tpm,
+        "PolicyNvWritten",
+        &[&|s| build::policy_nv_written(s, 1)],
+        &[],
+        false,
+    )?;
+    use_policy(
+        tpm,
+        "PolicySecret",
+        &[&|s| build::policy_secret(rh::OWNER, s, &[], &[], &[], 0)],
+        &[],
+        false,
+    )?;
+    use_policy(
+        tpm,
+        "PolicyDuplicationSelect",
+        &[&|s| build::policy_duplication_select(s, &[1; 34], &[2; 34], 0)],
+        &[],
+        false,
+    )?;
+    tpm.step("a PCR changes before use");
+    let trial = tpm.start(&Options::trial())?;
+    tpm.ok(build::policy_pcr(trial, &[], &pcrs(alg::SHA256, &[1])))?;
+    let digest = tpm.ok(build::policy_get_digest(trial))?.first()?;
+    let sealed = child(tpm, parent, &[], b"secret", &Public::sealed().policy(&digest))?;
+    let session = tpm.start(&Options::policy())?;
+    tpm.ok(build::policy_pcr(session, &[], &pcrs(alg::SHA256, &[1])))?;
+    tpm.ok(build::unseal(sealed).session(session, KEEP, &[]))?;
+    tpm.ok(build::policy_pcr(session, &[], &pcrs(alg::SHA256, &[1])))?;
+    tpm.ok(build::pcr_event(1, b"event"))?;
+    tpm.fails(build::unseal(sealed).session(session, KEEP, &[]))?;
+    tpm.step("a policy of another hash");
+    let session = tpm.start(&Options::policy().hash(alg::SHA1))?;
+    tpm.run(build::unseal(sealed).session(session, KEEP, &[]))?;
+    Ok(())
+}
