@@ -234,6 +234,8 @@ macro_rules! commands {
 }
 
 pub(crate) mod capability;
+pub(crate) mod dictionary_attack;
+pub(crate) mod hierarchy;
 pub(crate) mod nv;
 pub(crate) mod pcr;
 pub(crate) mod random;
@@ -242,16 +244,25 @@ pub(crate) mod startup;
 
 commands![
     nv::undefine_space_special::NvUndefineSpaceSpecial,
+    hierarchy::control::HierarchyControl,
     nv::undefine_space::NvUndefineSpace,
+    hierarchy::change_eps::ChangeEps,
+    hierarchy::change_pps::ChangePps,
+    hierarchy::clear::Clear,
+    hierarchy::clear_control::ClearControl,
+    hierarchy::change_auth::HierarchyChangeAuth,
     nv::define_space::NvDefineSpace,
     pcr::allocate::PcrAllocate,
     pcr::set_auth::policy::PcrSetAuthPolicy,
+    hierarchy::set_primary_policy::SetPrimaryPolicy,
     nv::global_write_lock::NvGlobalWriteLock,
     nv::increment::NvIncrement,
     nv::set_bits::NvSetBits,
     nv::extend::NvExtend,
     nv::write::NvWrite,
     nv::write_lock::NvWriteLock,
+    dictionary_attack::lock_reset::DictionaryAttackLockReset,
+    dictionary_attack::parameters::DictionaryAttackParameters,
     nv::change_auth::NvChangeAuth,
     pcr::event::PcrEvent,
     pcr::reset::PcrReset,

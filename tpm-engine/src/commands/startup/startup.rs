@@ -104,12 +104,12 @@ fn start_counters(tpm: &mut Tpm, kind: StartKind) {
     if kind == StartKind::Reset {
         counters.reset_count = counters.reset_count.wrapping_add(1);
         counters.total_reset_count = counters.total_reset_count.wrapping_add(1);
-        if tpm.nv.da.lockout_recovery == 0 && !tpm.nv.da.lockout_auth_enabled {
-            // A recovery time of zero means: blocked until TPM Reset (Part 1, 19.8.5).
-            let mut da = (*tpm.nv.da).clone();
-            da.lockout_auth_enabled = true;
-            tpm.nv.change().da = Arc::new(da);
-        }
+    }
+    if tpm.nv.da.lockout_recovery == 0 && !tpm.nv.da.lockout_auth_enabled {
+        // A recovery time of zero means: blocked until the next start-up (Part 1, 19.8.5).
+        let mut da = (*tpm.nv.da).clone();
+        da.lockout_auth_enabled = true;
+        tpm.nv.change().da = Arc::new(da);
     }
     tpm.nv.change().counters = Arc::new(counters);
 }
