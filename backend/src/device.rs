@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tpm_engine::platform::StoreError;
 use tpm_engine::{Locality, Manufacture, Platform, ResponseBuffer, StartError, Tpm};
-use tracing::{info, warn};
+use tracing::{info, trace, warn};
 
 use crate::args::{Config, Startup};
 use crate::platform::{BootClock, KernelEntropy};
@@ -16,8 +16,6 @@ use crate::store::{OpenError, Store};
 const NO_POWER: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x01\x01";
 /// The response to a locality that does not exist: TPM_RC_LOCALITY.
 const NO_LOCALITY: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x07";
-/// Where a response has its code.
-const CODE: std::ops::Range<usize> = 6..10;
 
 /// TPM_PT (Part 2, 6.13) that describe the TPM.
 mod pt {
@@ -102,16 +100,9 @@ impl Device {
         let mut response = ResponseBuffer::default();
         let command = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, kind];
         let response = self.execute(0, &command, &mut response);
-        match response
-            .get(CODE)
-            .and_then(|code| code.try_into().ok())
-            .map(u32::from_be_bytes)
-        {
-            Some(0) => Ok(()),
-            code => Err(DeviceError::Startup {
-                startup,
-                code: code.unwrap_or(u32::MAX),
-            }),
+        match code_of(response) {
+            0 => Ok(()),
+            code => Err(DeviceError::Startup { startup, code }),
         }
     }
 
@@ -127,7 +118,14 @@ impl Device {
         // A request to cancel is for the command that runs, not for the next one.
         self.cancel.store(false, Ordering::Relaxed);
         state.tpm.execute(locality, command, response);
-        response.as_slice()
+        let response = response.as_slice();
+        trace!(
+            "command {:#x} from locality {}: response code {:#x}",
+            code_of(command),
+            locality.number(),
+            code_of(response)
+        );
+        response
     }
 
     /// Asks the command that is running, if any, to end early.
@@ -228,4 +226,10 @@ impl Device {
     pub(crate) fn hash_end(&self) {
         self.lock().tpm.hash_end();
     }
+}
+
+/// The command code of a command, or the response code of a response.
+fn code_of(message: &[u8]) -> u32 {
+    let code = message.get(6..).and_then(|rest| rest.first_chunk());
+    code.map_or(u32::MAX, |code| u32::from_be_bytes(*code))
 }

@@ -6,7 +6,9 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use common::{Daemon, GET_RANDOM, NO_POWER, NOT_STARTED, PCR_READ, STARTUP_CLEAR, SUCCESS, pcr_extend, request};
+use common::{
+    Daemon, GET_RANDOM, NO_POWER, NOT_STARTED, PCR_READ, STARTUP_CLEAR, SUCCESS, pcr_extend, pcr_reset, request,
+};
 
 /// Cloud Hypervisor's handshake. From the second request on each brings a descriptor that nobody asked for.
 #[test]
@@ -51,7 +53,7 @@ fn init_is_a_power_cycle() {
     assert_eq!(data.run(&GET_RANDOM), NOT_STARTED);
     assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
     let fresh = data.run(&PCR_READ);
-    assert_eq!(data.run(&pcr_extend([7; 32]))[6..10], [0; 4]);
+    assert_eq!(data.run(&pcr_extend(16, [7; 32]))[6..10], [0; 4]);
     assert_ne!(data.run(&PCR_READ), fresh);
     for flags in [0u32, 1] {
         assert_eq!(control.ask(&request(0x02, &flags.to_be_bytes()), 4), [0; 4]);
@@ -147,7 +149,7 @@ fn localities_and_the_h_crtm() {
     assert_eq!(control.ask(&request(0x04, &[]), 8), [0; 8]);
 
     // PCR 20 can be reset from localities 2 and 4 only (PC Client PTP, table of PCR attributes).
-    let reset = b"\x80\x02\0\0\0\x1b\0\0\x01\x3d\0\0\0\x14\0\0\0\x09\x40\0\0\x09\0\0\0\0\0";
+    let reset = &pcr_reset(20);
     let refused = *b"\x80\x01\0\0\0\x0a\0\0\x09\x07";
     assert_eq!(data.run(reset), refused);
     assert_eq!(control.ask(&request(0x05, &[2]), 4), [0; 4]);

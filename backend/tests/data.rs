@@ -60,7 +60,7 @@ fn the_simulators_header_is_understood() {
     assert_eq!(response[..4], [0, 0, 0, 20]);
     // Raw and framed commands may take turns; a framed one's locality is its own.
     assert_eq!(data.run(&GET_RANDOM).len(), 20);
-    let reset_pcr_20 = b"\x80\x02\0\0\0\x1b\0\0\x01\x3d\0\0\0\x14\0\0\0\x09\x40\0\0\x09\0\0\0\0\0";
+    let reset_pcr_20 = &common::pcr_reset(20);
     assert_eq!(data.run_framed(2, reset_pcr_20)[6..10], [0; 4]);
     assert_eq!(data.run(reset_pcr_20)[6..10], *b"\0\0\x09\x07");
     assert_eq!(data.run_framed(9, &GET_RANDOM)[6..10], *b"\0\0\x09\x07");
@@ -134,7 +134,7 @@ fn nonsense(numbers: &mut Numbers) -> Vec<u8> {
             numbers.bytes(len)
         }
         2 => framed(numbers.below(256) as u8, &GET_RANDOM),
-        3 => common::pcr_extend([3; 32]),
+        3 => common::pcr_extend(7, [3; 32]),
         _ => STARTUP_CLEAR.to_vec(),
     };
     for _ in 0..numbers.below(4) {

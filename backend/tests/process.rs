@@ -2,11 +2,12 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use common::{
-    Daemon, GET_RANDOM, PCR_READ, SHUTDOWN_STATE, STARTUP_CLEAR, STARTUP_STATE, SUCCESS, pcr_extend, program, request,
+    Daemon, GET_RANDOM, PCR_READ, SHUTDOWN_STATE, STARTUP_CLEAR, STARTUP_STATE, SUCCESS, authorized, pcr_extend,
+    program, request,
 };
 use rustix::process::Signal;
 
@@ -78,11 +79,9 @@ fn what_was_answered_outlives_a_kill() {
     let (_control, mut data) = daemon.attach();
     assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
     // PCR 16 is not kept over TPM2_Startup(STATE), PCR 0 is.
-    let mut extend = pcr_extend([7; 32]);
-    extend[13] = 0;
     let mut read = PCR_READ;
     read[17..].copy_from_slice(&[1, 0, 0]);
-    assert_eq!(data.run(&extend)[6..10], [0; 4]);
+    assert_eq!(data.run(&pcr_extend(0, [7; 32]))[6..10], [0; 4]);
     let value = data.run(&read);
     assert_eq!(data.run(&SHUTDOWN_STATE), SUCCESS);
     daemon.signal(Signal::KILL);
@@ -93,6 +92,54 @@ fn what_was_answered_outlives_a_kill() {
     let (_control, mut data) = daemon.attach();
     assert_eq!(data.run(&STARTUP_STATE), SUCCESS);
     assert_eq!(data.run(&read)[14..], value[14..]);
+}
+
+/// A counter that is incremented until the daemon is killed has each increment that was answered, and at most the one
+/// more that was on its way.
+#[test]
+fn kills_under_load_lose_no_increment() {
+    const INDEX: u32 = 0x0180_0001;
+    let directory = tempfile::tempdir().unwrap();
+    let read = authorized(0x14E, &[INDEX, INDEX], &[0, 8, 0, 0]);
+    let value = |response: &[u8]| u64::from_be_bytes(response[16..24].try_into().unwrap());
+    let increment = authorized(0x134, &[INDEX, INDEX], &[]);
+    let mut acknowledged = 0;
+    for round in 0..6 {
+        let daemon = Daemon::start(&directory, &["--startup", "clear"]);
+        let mut data = daemon.control().attach();
+        if round == 0 {
+            // A counter (TPMA_NV: TPM_NT 1, NO_DA, AUTHREAD, AUTHWRITE) of the owner, without a policy, of 8 bytes.
+            let public = [&INDEX.to_be_bytes()[..], b"\0\x0b\x02\x04\0\x14\0\0\0\x08"].concat();
+            let define = authorized(0x12A, &[0x4000_0001], &[b"\0\0\0\x0e", &public[..]].concat());
+            assert_eq!(data.run(&define)[6..10], [0; 4]);
+            assert_eq!(data.run(&increment)[6..10], [0; 4]);
+        } else {
+            let found = value(&data.run(&read));
+            assert!(
+                (acknowledged..=acknowledged + 1).contains(&found),
+                "{found} {acknowledged}"
+            );
+        }
+        let before = value(&data.run(&read));
+        let increments = std::thread::spawn({
+            let increment = increment.clone();
+            move || {
+                let mut count = 0;
+                while data.0.write_all(&increment).is_ok() {
+                    let mut response = [0; 64];
+                    match data.0.read(&mut response) {
+                        Ok(1..) if response[6..10] == [0; 4] => count += 1,
+                        _ => break,
+                    }
+                }
+                count
+            }
+        });
+        std::thread::sleep(std::time::Duration::from_millis(7 * (round + 1)));
+        daemon.signal(Signal::KILL);
+        acknowledged = before + increments.join().unwrap();
+        daemon.end();
+    }
 }
 
 #[test]

@@ -292,6 +292,7 @@ impl Server {
             return Next::Serve;
         };
         let event = client.receive(self.powered, |data| self.device.hash_data(data));
+        debug!("control client {number}: {event:?}");
         let (answer, next) = match event {
             Event::Gone => return Next::Serve,
             Event::More => (None, Next::Serve),

@@ -31,12 +31,24 @@ pub(crate) const NO_POWER: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x01\x01";
 /// TPM_RC_INITIALIZE: TPM2_Startup is missing.
 pub(crate) const NOT_STARTED: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x01\0";
 
-/// TPM2_PCR_Extend of PCR 16 of the SHA-256 bank, with an empty password.
-pub(crate) fn pcr_extend(digest: [u8; 32]) -> Vec<u8> {
-    let mut command =
-        b"\x80\x02\0\0\0\x41\0\0\x01\x82\0\0\0\x10\0\0\0\x09\x40\0\0\x09\0\0\0\0\0\0\0\0\x01\0\x0b".to_vec();
-    command.extend_from_slice(&digest);
-    command
+/// A command of which one handle is authorized, with an empty password.
+pub(crate) fn authorized(code: u32, handles: &[u32], params: &[u8]) -> Vec<u8> {
+    let handles = handles.iter().flat_map(|handle| handle.to_be_bytes());
+    let mut body: Vec<u8> = handles.collect();
+    body.extend_from_slice(b"\0\0\0\x09\x40\0\0\x09\0\0\0\0\0");
+    body.extend_from_slice(params);
+    let size = body.len() as u32 + 10;
+    [b"\x80\x02", &size.to_be_bytes()[..], &code.to_be_bytes(), &body].concat()
+}
+
+/// TPM2_PCR_Extend of a PCR of the SHA-256 bank.
+pub(crate) fn pcr_extend(pcr: u32, digest: [u8; 32]) -> Vec<u8> {
+    authorized(0x182, &[pcr], &[b"\0\0\0\x01\0\x0b".as_slice(), &digest].concat())
+}
+
+/// TPM2_PCR_Reset.
+pub(crate) fn pcr_reset(pcr: u32) -> Vec<u8> {
+    authorized(0x13D, &[pcr], &[])
 }
 
 /// A control request of this number.
