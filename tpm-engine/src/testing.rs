@@ -113,6 +113,11 @@ impl Bench {
         }
     }
 
+    /// Lets milliseconds pass.
+    pub(crate) fn pass(&self, ms: u64) {
+        self.clock.0.fetch_add(ms, Ordering::Relaxed);
+    }
+
     /// How many times the TPM has written to its durable memory.
     pub(crate) fn commits(&self) -> u64 {
         self.memory.commits.load(Ordering::Relaxed)

@@ -133,7 +133,7 @@ macro_rules! command {
         $name:ident = $code:literal, [$($flag:ident),* $(,)?];
         handles { $($handle:ident : $kind:ident $(@ $role:ident)?),* $(,)? }
         params { $($param:ident : $pty:ty),* $(,)? }
-        reply { $(handle $rhandle:ident;)? $($field:ident : $rty:ty),* $(,)? }
+        reply $(handle $rhandle:ident)? { $($field:ident : $rty:ty),* $(,)? }
     ) => {
         $(#[$meta])*
         pub(crate) struct $name;
@@ -234,7 +234,9 @@ macro_rules! commands {
 }
 
 pub(crate) mod capability;
+pub(crate) mod clock;
 pub(crate) mod dictionary_attack;
+pub(crate) mod hash;
 pub(crate) mod hierarchy;
 pub(crate) mod nv;
 pub(crate) mod pcr;
@@ -250,11 +252,13 @@ commands![
     hierarchy::change_pps::ChangePps,
     hierarchy::clear::Clear,
     hierarchy::clear_control::ClearControl,
+    clock::set::ClockSet,
     hierarchy::change_auth::HierarchyChangeAuth,
     nv::define_space::NvDefineSpace,
     pcr::allocate::PcrAllocate,
     pcr::set_auth::policy::PcrSetAuthPolicy,
     hierarchy::set_primary_policy::SetPrimaryPolicy,
+    clock::rate_adjust::ClockRateAdjust,
     nv::global_write_lock::NvGlobalWriteLock,
     nv::increment::NvIncrement,
     nv::set_bits::NvSetBits,
@@ -266,6 +270,7 @@ commands![
     nv::change_auth::NvChangeAuth,
     pcr::event::PcrEvent,
     pcr::reset::PcrReset,
+    hash::sequence::complete::SequenceComplete,
     selftest::incremental::IncrementalSelfTest,
     selftest::full::SelfTest,
     startup::startup::Startup,
@@ -273,13 +278,20 @@ commands![
     random::stir_random::StirRandom,
     nv::read::NvRead,
     nv::read_lock::NvReadLock,
+    hash::mac::whole::HmacOfData,
+    hash::mac::start::HmacStart,
+    hash::sequence::update::SequenceUpdate,
     nv::read_public::NvReadPublic,
     capability::get_capability::GetCapability,
     random::get_random::GetRandom,
     selftest::result::GetTestResult,
+    hash::digest::Hash,
     pcr::read::PcrRead,
+    clock::read::ReadClock,
     pcr::extend::PcrExtend,
     pcr::set_auth::value::PcrSetAuthValue,
+    hash::event::EventSequenceComplete,
+    hash::start::HashSequenceStart,
     capability::test_parms::TestParms,
 ];
 

@@ -28,7 +28,13 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// One step of rate adjustment is a part in this many.
-    const RATE_UNIT: i64 = 100_000;
+    const RATE_UNIT: i64 = 30_000;
+    /// The steps of TPM2_ClockRateAdjust: 1 %, 0.1 % and 33 parts in a million.
+    pub(crate) const COARSE: i32 = 300;
+    pub(crate) const MEDIUM: i32 = 30;
+    pub(crate) const FINE: i32 = 1;
+    /// The rate is never changed by more than a sixth: a clock can be off by 15 % (Part 1, 36.3.1).
+    const RATE_LIMIT: i32 = 5000;
 
     pub(crate) fn new(record: &ClockRecord, clock: &mut dyn Clock) -> Self {
         Self {
@@ -46,7 +52,8 @@ impl Timer {
     pub(crate) fn advance(&mut self, clock: &mut dyn Clock) -> u64 {
         let now = clock.now_ms();
         let elapsed = now.saturating_sub(self.last);
-        self.last = self.last.max(now);
+        // A host's clock that has gone back, against its promise, starts to count from there.
+        self.last = now;
         if elapsed == 0 {
             return 0;
         }
@@ -66,11 +73,17 @@ impl Timer {
         adjusted
     }
 
-    /// `_TPM_Init`: Time starts again, at the normal rate.
-    pub(crate) fn restart(&mut self, clock: &mut dyn Clock) {
-        self.last = clock.now_ms();
-        self.time = 0;
-        self.rate = 0;
-        self.remainder = 0;
+    /// Sets Clock, whose NV copy has this value already.
+    pub(crate) fn set_clock(&mut self, clock: u64) {
+        self.clock = clock;
+        self.renew_at = clock.saturating_add(CLOCK_UPDATE_INTERVAL);
+    }
+
+    /// Lets the clock run faster, or slower for a negative step, within [`Self::RATE_LIMIT`].
+    pub(crate) fn adjust_rate(&mut self, step: i32) {
+        self.rate = self
+            .rate
+            .saturating_add(step)
+            .clamp(-Self::RATE_LIMIT, Self::RATE_LIMIT);
     }
 }
