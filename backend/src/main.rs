@@ -33,6 +33,7 @@ enum Error {
 
 fn serve(config: &Config) -> Result<(), Error> {
     process::harden()?;
+    process::survive_file_size_limit()?;
     let device = Arc::new(Device::open(config)?);
     process::abort_on_panic();
     let stop = process::stop_signals()?;

@@ -5,10 +5,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::sync::Arc;
 
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use tracing::{error, warn};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -39,6 +40,13 @@ pub(crate) fn harden() -> Result<(), ProcessError> {
     };
     setrlimit(Resource::Core, none).map_err(|error| ProcessError::CoreDumps(error.into()))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| ProcessError::CoreDumps(error.into()))
+}
+
+/// A file that may not grow is an error for the store to report (EFBIG), not the end of the process.
+pub(crate) fn survive_file_size_limit() -> Result<(), ProcessError> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default())
+        .map(|_| ())
+        .map_err(ProcessError::Signals)
 }
 
 /// A thread that died in the middle of a command must not leave a half-changed TPM to the next command. What was

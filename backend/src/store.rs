@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tpm_engine::platform::{Change, NvStore, Record, StoreError};
-use tracing::warn;
+use tracing::{error, info, warn};
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
@@ -49,7 +49,11 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// The records of one TPM in its locked state directory.
 #[derive(Debug)]
 pub(crate) struct Store {
-    database: Database,
+    /// `None` after a failed commit, until the next one opens the database again.
+    database: Option<Database>,
+    path: PathBuf,
+    /// What undoes the failed commit. It may have reached the disk all the same, but the TPM went on without it.
+    undo: Vec<Change>,
     /// Held for as long as the store is open.
     _lock: File,
 }
@@ -71,9 +75,50 @@ impl Store {
         // A file of arbitrary content can trip an assertion of the database; that is damage like any other.
         let database = catch_unwind(AssertUnwindSafe(|| check(&path)))
             .unwrap_or_else(|_| Err("its structure is damaged".into()))
-            .map_err(|cause| OpenError::Read(path, cause))?;
-        Ok(Self { database, _lock: lock })
+            .map_err(|cause| OpenError::Read(path.clone(), cause))?;
+        Ok(Self {
+            database: Some(database),
+            path,
+            undo: Vec::new(),
+            _lock: lock,
+        })
     }
+
+    /// The database; opened again, and without the commit that failed, if one has.
+    fn database(&mut self) -> Result<&Database, Cause> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => {
+                let database = check(&self.path)?;
+                write(&database, &self.undo, &mut Vec::new())?;
+                self.undo.clear();
+                info!("the TPM's state can be written again");
+                database
+            }
+        };
+        Ok(self.database.insert(database))
+    }
+}
+
+/// One transaction, flushed to the disk once; `undo` gets what would undo it.
+fn write(database: &Database, changes: &[Change], undo: &mut Vec<Change>) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(RECORDS)?;
+        for change in changes {
+            let (key, before) = match change {
+                Change::Put { key, value } => (key, table.insert(key.as_slice(), value.as_slice())?),
+                Change::Delete { key } => (key, table.remove(key.as_slice())?),
+            };
+            let key = key.clone();
+            undo.push(match before.map(|before| before.value().to_vec()) {
+                Some(value) => Change::Put { key, value },
+                None => Change::Delete { key },
+            });
+        }
+    }
+    transaction.commit()?;
+    Ok(())
 }
 
 /// The directory's lock. Whoever holds it has left its process number in the file, for the message.
@@ -167,36 +212,26 @@ fn open_file(path: &Path, new: bool) -> io::Result<File> {
 
 impl NvStore for Store {
     fn load(&mut self) -> Result<Vec<Record>, StoreError> {
-        let load = || -> Result<Vec<Record>, redb::Error> {
-            let table = self.database.begin_read()?.open_table(RECORDS)?;
-            table
-                .iter()?
-                .map(|row| row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
-                .collect::<Result<_, _>>()
-                .map_err(redb::Error::from)
+        let mut load = || -> Result<Vec<Record>, Cause> {
+            let table = self.database()?.begin_read()?.open_table(RECORDS)?;
+            let rows = table.iter()?;
+            let records = rows.map(|row| row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())));
+            Ok(records.collect::<Result<_, _>>()?)
         };
         load().map_err(|error| StoreError(error.to_string()))
     }
 
-    /// One transaction, flushed to the disk once.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let commit = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
-            {
-                let mut table = transaction.open_table(RECORDS)?;
-                for change in changes {
-                    match change {
-                        Change::Put { key, value } => table.insert(key.as_slice(), value.as_slice())?,
-                        Change::Delete { key } => table.remove(key.as_slice())?,
-                    };
-                }
-            }
-            transaction.commit()?;
-            Ok(())
-        };
-        commit().map_err(|error| {
-            tracing::error!("the TPM's state could not be written: {error}");
+        let failed = |error: &dyn std::fmt::Display| {
+            error!("the TPM's state could not be written: {error}");
             StoreError(error.to_string())
+        };
+        let mut undo = Vec::new();
+        let database = self.database().map_err(|error| failed(&error))?;
+        write(database, changes, &mut undo).map_err(|error| {
+            self.undo = undo;
+            self.database = None;
+            failed(&error)
         })
     }
 }

@@ -3,10 +3,10 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 use common::{
-    Daemon, GET_RANDOM, PCR_READ, SHUTDOWN_STATE, STARTUP_CLEAR, STARTUP_STATE, SUCCESS, authorized, pcr_extend,
+    Daemon, Data, GET_RANDOM, PCR_READ, SHUTDOWN_STATE, STARTUP_CLEAR, STARTUP_STATE, SUCCESS, authorized, pcr_extend,
     program, request,
 };
 use rustix::process::Signal;
@@ -94,46 +94,93 @@ fn what_was_answered_outlives_a_kill() {
     assert_eq!(data.run(&read)[14..], value[14..]);
 }
 
+const COUNTER: u32 = 0x0180_0001;
+
+/// Makes a counter (TPMA_NV: TPM_NT 1, NO_DA, AUTHREAD, AUTHWRITE) of the owner, and gives it its first value.
+fn define_counter(data: &mut Data<UnixStream>) {
+    let public = [&COUNTER.to_be_bytes()[..], b"\0\x0b\x02\x04\0\x14\0\0\0\x08"].concat();
+    let define = authorized(0x12A, &[0x4000_0001], &[b"\0\0\0\x0e", &public[..]].concat());
+    assert_eq!(data.run(&define)[6..10], [0; 4]);
+    assert_eq!(data.run(&increment())[6..10], [0; 4]);
+}
+
+/// TPM2_NV_Increment of the counter.
+fn increment() -> Vec<u8> {
+    authorized(0x134, &[COUNTER, COUNTER], &[])
+}
+
+/// The counter's value.
+fn counter(data: &mut Data<UnixStream>) -> u64 {
+    let response = data.run(&authorized(0x14E, &[COUNTER, COUNTER], &[0, 8, 0, 0]));
+    u64::from_be_bytes(response[16..24].try_into().unwrap())
+}
+
+/// A change that cannot be written is refused and has not happened, not even after a restart; when the disk takes
+/// writes again, so does the TPM.
+#[test]
+fn a_full_disk_changes_nothing_and_passes() {
+    const NV_UNAVAILABLE: [u8; 4] = [0, 0, 0x09, 0x23];
+    let directory = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start(&directory, &["--startup", "clear"]);
+    let mut data = daemon.control().attach();
+    define_counter(&mut data);
+    let mut refused = 0;
+    let limits = (0..40).map(|page| Some(page * 4096)).chain([None]);
+    for limit in limits {
+        let before = counter(&mut data);
+        // Writes beyond the limit fail, those before it do not: a commit is cut at each of its pages.
+        daemon.limit_file_size(limit);
+        let increments = match data.run(&increment())[6..10].try_into().unwrap() {
+            NV_UNAVAILABLE => 0,
+            [0, 0, 0, 0] => 1,
+            code => panic!("{code:x?}"),
+        };
+        refused += 1 - increments;
+        assert_eq!(counter(&mut data), before + increments, "{limit:?}");
+        daemon.limit_file_size(None);
+        assert_eq!(data.run(&increment())[6..10], [0; 4], "{limit:?}");
+        let after = before + increments + 1;
+        assert_eq!(counter(&mut data), after, "{limit:?}");
+        if limit.is_none_or(|limit| limit % 0x8000 == 0) {
+            daemon.signal(Signal::KILL);
+            daemon.end();
+            daemon = Daemon::start(&directory, &["--startup", "clear"]);
+            data = daemon.control().attach();
+            assert_eq!(counter(&mut data), after, "{limit:?}");
+        }
+    }
+    assert!(refused > 3, "{refused}");
+}
+
 /// A counter that is incremented until the daemon is killed has each increment that was answered, and at most the one
 /// more that was on its way.
 #[test]
 fn kills_under_load_lose_no_increment() {
-    const INDEX: u32 = 0x0180_0001;
     let directory = tempfile::tempdir().unwrap();
-    let read = authorized(0x14E, &[INDEX, INDEX], &[0, 8, 0, 0]);
-    let value = |response: &[u8]| u64::from_be_bytes(response[16..24].try_into().unwrap());
-    let increment = authorized(0x134, &[INDEX, INDEX], &[]);
     let mut acknowledged = 0;
     for round in 0..6 {
         let daemon = Daemon::start(&directory, &["--startup", "clear"]);
         let mut data = daemon.control().attach();
         if round == 0 {
-            // A counter (TPMA_NV: TPM_NT 1, NO_DA, AUTHREAD, AUTHWRITE) of the owner, without a policy, of 8 bytes.
-            let public = [&INDEX.to_be_bytes()[..], b"\0\x0b\x02\x04\0\x14\0\0\0\x08"].concat();
-            let define = authorized(0x12A, &[0x4000_0001], &[b"\0\0\0\x0e", &public[..]].concat());
-            assert_eq!(data.run(&define)[6..10], [0; 4]);
-            assert_eq!(data.run(&increment)[6..10], [0; 4]);
+            define_counter(&mut data);
         } else {
-            let found = value(&data.run(&read));
+            let found = counter(&mut data);
             assert!(
                 (acknowledged..=acknowledged + 1).contains(&found),
                 "{found} {acknowledged}"
             );
         }
-        let before = value(&data.run(&read));
-        let increments = std::thread::spawn({
-            let increment = increment.clone();
-            move || {
-                let mut count = 0;
-                while data.0.write_all(&increment).is_ok() {
-                    let mut response = [0; 64];
-                    match data.0.read(&mut response) {
-                        Ok(1..) if response[6..10] == [0; 4] => count += 1,
-                        _ => break,
-                    }
+        let before = counter(&mut data);
+        let increments = std::thread::spawn(move || {
+            let mut count = 0;
+            while data.0.write_all(&increment()).is_ok() {
+                let mut response = [0; 64];
+                match data.0.read(&mut response) {
+                    Ok(1..) if response[6..10] == [0; 4] => count += 1,
+                    _ => break,
                 }
-                count
             }
+            count
         });
         std::thread::sleep(std::time::Duration::from_millis(7 * (round + 1)));
         daemon.signal(Signal::KILL);
