@@ -124,9 +124,9 @@ impl Walker<'_, '_> {
             "pcrs" => self.pcrs(path),
             "sym" => self.symmetric(path),
             "scheme" => self.scheme(path),
-            "sig" => self.signature(path),
+            "sig" => self.signature(path, label),
             "ticket" => self.ticket(path),
-            "hashes" => self.list(path, |inner, path| inner.hash(path)),
+            "hashes" => self.list(path, |inner, path| inner.hash(path, label)),
             "digests" => self.list(path, |inner, path| inner.b2(path, label)),
             "algs" => self.list(path, |inner, path| inner.number(path, 2).map(drop)),
             "ccs" => self.list(path, |inner, path| inner.number(path, 4).map(drop)),
@@ -154,13 +154,13 @@ impl Walker<'_, '_> {
         Ok(())
     }
 
-    fn hash(&mut self, path: &str) -> Result<()> {
+    fn hash(&mut self, path: &str, label: Label) -> Result<()> {
         let hash = self.number(&format!("{path}.hashAlg"), 2)?;
         if hash == u64::from(alg::NULL) {
             return Ok(());
         }
         let bytes = self.input.take(crypto::size(u16::try_from(hash)?)?)?;
-        self.leaf(&format!("{path}.digest"), bytes, Label::Same, true);
+        self.leaf(&format!("{path}.digest"), bytes, label, true);
         Ok(())
     }
 
@@ -220,13 +220,13 @@ impl Walker<'_, '_> {
             alg::KEYEDHASH => self.scheme(path),
             alg::SYMCIPHER => self.symmetric(path),
             alg::RSA => {
-                self.symmetric(path)?;
+                self.symmetric(&format!("{path}.symmetric"))?;
                 self.scheme(path)?;
                 self.number(&format!("{path}.keyBits"), 2)?;
                 self.number(&format!("{path}.exponent"), 4).map(drop)
             }
             alg::ECC => {
-                self.symmetric(path)?;
+                self.symmetric(&format!("{path}.symmetric"))?;
                 self.scheme(path)?;
                 self.number(&format!("{path}.curveID"), 2)?;
                 self.scheme(&format!("{path}.kdf"))
@@ -251,17 +251,14 @@ impl Walker<'_, '_> {
         self.b2(&format!("{path}.digest"), Label::Random)
     }
 
-    fn signature(&mut self, path: &str) -> Result<()> {
+    /// `label` is for what a key and a digest determine; it is random when the digest is over times.
+    fn signature(&mut self, path: &str, label: Label) -> Result<()> {
         match u16::try_from(self.number(&format!("{path}.sigAlg"), 2)?)? {
             alg::NULL => Ok(()),
-            alg::HMAC => self.hash(path),
+            alg::HMAC => self.hash(path, label),
             scheme @ (alg::RSASSA | alg::RSAPSS) => {
                 self.number(&format!("{path}.hash"), 2)?;
-                let label = if scheme == alg::RSASSA {
-                    Label::Same
-                } else {
-                    Label::Random
-                };
+                let label = if scheme == alg::RSASSA { label } else { Label::Random };
                 self.b2(&format!("{path}.sig"), label)
             }
             _ => {
@@ -384,7 +381,7 @@ impl Walker<'_, '_> {
                 }
                 cap::AUTH_POLICIES => {
                     let handle = self.input.u32()?;
-                    self.hash(&format!("policy.{handle:#x}"))?;
+                    self.hash(&format!("policy.{handle:#x}"), Label::Same)?;
                 }
                 cap::ACT => {
                     let handle = self.input.u32()?;

@@ -238,8 +238,13 @@ pub(super) fn dictionary_attack(tpm: &mut Tpm) -> Result<()> {
 pub(super) fn clocks(tpm: &mut Tpm) -> Result<()> {
     startup(tpm)?;
     tpm.step("setting the clock");
-    for auth in [rh::OWNER, rh::PLATFORM, rh::ENDORSEMENT, rh::LOCKOUT] {
-        tpm.run(build::clock_set(auth, 1_000_000))?;
+    for (auth, time) in [
+        (rh::OWNER, 1),
+        (rh::PLATFORM, 2),
+        (rh::ENDORSEMENT, 3),
+        (rh::LOCKOUT, 4),
+    ] {
+        tpm.run(build::clock_set(auth, time * 1_000_000))?;
     }
     for time in [
         0,

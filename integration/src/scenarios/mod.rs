@@ -3,10 +3,13 @@
 //! A scenario is told to one TPM; the answers are not judged here but compared with those of another TPM that was told
 //! the same. Only where a scenario would lose its point does it insist on success or failure.
 
+mod asymmetric;
+mod attestation;
 mod capability;
 mod context;
 mod hierarchy;
 mod nv;
+mod objects;
 mod pcr;
 mod policy;
 mod sequences;
@@ -18,8 +21,9 @@ use anyhow::Result;
 
 use crate::build::{self, Call, Public};
 use crate::client::{Answer, Tpm};
-use crate::codes::rh;
+use crate::codes::{oa, rh};
 use crate::keys::Key;
+use crate::wire::Out;
 
 /// One scenario.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +55,11 @@ scenarios! {
         enforcement,
     }
     context::{objects, slots, sessions, persistent}
+    objects::{
+        primaries, primary_parameters, rsa_primaries, creating, deriving, loading, external_objects,
+    }
+    asymmetric::{signing, verifying, rsa, ecdh, ciphers, commits}
+    attestation::{quotes, certifying, credentials, duplication}
     nv::{defining, ordinary, types, locks, authorization, certifying}
     hierarchy::{control, auth_values, clearing, dictionary_attack, clocks, settings}
     table::{bare_headers, handles, headers}
@@ -104,6 +113,18 @@ fn child(tpm: &mut Tpm, parent: u32, auth: &[u8], data: &[u8], public: &Public) 
 /// Loads a known key into the null hierarchy.
 fn external(key: &Key) -> Call {
     build::load_external(&key.sensitive, &key.public.bytes(), rh::NULL)
+}
+
+/// Brings in a known key: a restricted one as a child of this parent, others into the null hierarchy.
+fn known(tpm: &mut Tpm, parent: u32, key: &Key) -> Result<u32> {
+    if key.public.attributes & oa::RESTRICTED == 0 {
+        return Ok(tpm.ok(external(key))?.handle);
+    }
+    let (public, duplicate) = (key.public.bytes(), Out::new().b2(&key.sensitive).0);
+    let private = tpm
+        .ok(build::import(parent, &[], &public, &duplicate, &[], &build::null()))?
+        .first()?;
+    Ok(tpm.ok(build::load(parent, &private, &public))?.handle)
 }
 
 /// Loads a known key's public area into a hierarchy.

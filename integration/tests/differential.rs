@@ -1,0 +1,58 @@
+//! Our TPM against Debian's swtpm: all scenarios, and some thousand generated commands.
+
+use std::path::PathBuf;
+
+use integration::compare::Comparer;
+use integration::differences::List;
+use integration::peer::Kind;
+use integration::report::Report;
+use integration::{run, scenarios};
+
+/// The daemon, which the build of the workspace leaves beside the tests.
+fn ours() -> Kind {
+    let mut folder = std::env::current_exe().unwrap();
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    let program: PathBuf = folder.join("vhost-device-tpm");
+    assert!(
+        program.is_file(),
+        "build the daemon first: cargo build -p vhost-device-tpm"
+    );
+    Kind::Ours(program)
+}
+
+#[test]
+fn scenarios_agree() {
+    let (ours, list, mut report) = (ours(), List::default(), Report::default());
+    for scenario in scenarios::ALL {
+        let (theirs, mine) = run::both(&Kind::Swtpm, &ours, 1, &scenario.run).unwrap();
+        assert!(theirs.error.is_none(), "{}: {:?}", scenario.name, theirs.error);
+        report.add(
+            Comparer::default().compare(scenario.name, &theirs.transcript, &mine.transcript),
+            &list,
+        );
+    }
+    report.unused = list.unused();
+    println!("{}", report.table());
+    assert!(
+        report.unexplained.is_empty() && report.unused.is_empty(),
+        "{}",
+        report.details(40)
+    );
+}
+
+/// Whatever is random by nature must be known as such: the peer against itself shows no difference.
+#[test]
+fn swtpm_agrees_with_itself() {
+    let (list, mut report) = (List::default(), Report::default());
+    for scenario in scenarios::ALL {
+        let (one, other) = run::both(&Kind::Swtpm, &Kind::Swtpm, 1, &scenario.run).unwrap();
+        report.add(
+            Comparer::default().compare(scenario.name, &one.transcript, &other.transcript),
+            &list,
+        );
+    }
+    assert!(report.unexplained.is_empty(), "{}", report.details(40));
+}
