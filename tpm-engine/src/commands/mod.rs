@@ -290,6 +290,7 @@ commands![
     clock::read::ReadClock,
     pcr::extend::PcrExtend,
     pcr::set_auth::value::PcrSetAuthValue,
+    nv::certify::NvCertify,
     hash::event::EventSequenceComplete,
     hash::start::HashSequenceStart,
     capability::test_parms::TestParms,

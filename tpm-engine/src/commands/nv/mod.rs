@@ -1,5 +1,6 @@
 //! Non-volatile storage (Part 3, 31). What commands share is in [`crate::nv`].
 
+pub(crate) mod certify;
 pub(crate) mod change_auth;
 pub(crate) mod define_space;
 pub(crate) mod extend;

@@ -6,11 +6,11 @@ use crate::testing::{Bench, plain, with_passwords};
 
 const OWNER: u32 = 0x4000_0001;
 const PLATFORM: u32 = 0x4000_000C;
-const INDEX: u32 = 0x0100_0001;
+pub(super) const INDEX: u32 = 0x0100_0001;
 const AUTHWRITE: u32 = 1 << 2;
 const AUTHREAD: u32 = 1 << 18;
 /// An index that its own, empty authorization value reads and writes, free of dictionary-attack protection.
-const PLAIN: u32 = AUTHWRITE | AUTHREAD | NO_DA;
+pub(super) const PLAIN: u32 = AUTHWRITE | AUTHREAD | NO_DA;
 const NO_DA: u32 = 1 << 25;
 const OWNERWRITE: u32 = 1 << 1;
 const OWNERREAD: u32 = 1 << 17;
@@ -51,7 +51,7 @@ fn define_by(tpm: &mut Bench, by: u32, auth: &[u8], public: &[u8]) -> u32 {
     tpm.run(&with_passwords(0x12A, &[by], &[b""], &params)).0
 }
 
-fn define(tpm: &mut Bench, index: u32, attributes: u32, size: u16) -> u32 {
+pub(super) fn define(tpm: &mut Bench, index: u32, attributes: u32, size: u16) -> u32 {
     define_by(tpm, OWNER, b"", &public(index, attributes, size, b""))
 }
 
@@ -69,7 +69,7 @@ fn write_by(tpm: &mut Bench, by: u32, index: u32, auth: &[u8], data: &[u8], offs
     act(tpm, 0x137, by, index, auth, &params)
 }
 
-fn write(tpm: &mut Bench, index: u32, data: &[u8], offset: u16) -> u32 {
+pub(super) fn write(tpm: &mut Bench, index: u32, data: &[u8], offset: u16) -> u32 {
     write_by(tpm, index, index, b"", data, offset)
 }
 
