@@ -43,6 +43,14 @@ identifiers! {
         Sha384 = 0x000C,
         /// TPM_ALG_SHA512.
         Sha512 = 0x000D,
+        /// TPM_ALG_SM3_256.
+        Sm3 = 0x0012,
+        /// TPM_ALG_SHA3_256.
+        Sha3_256 = 0x0027,
+        /// TPM_ALG_SHA3_384.
+        Sha3_384 = 0x0028,
+        /// TPM_ALG_SHA3_512.
+        Sha3_512 = 0x0029,
     }
 }
 
@@ -52,9 +60,9 @@ impl HashAlg {
     pub const fn digest_size(self) -> usize {
         match self {
             Self::Sha1 => 20,
-            Self::Sha256 => 32,
-            Self::Sha384 => 48,
-            Self::Sha512 => 64,
+            Self::Sha256 | Self::Sm3 | Self::Sha3_256 => 32,
+            Self::Sha384 | Self::Sha3_384 => 48,
+            Self::Sha512 | Self::Sha3_512 => 64,
         }
     }
 
@@ -62,8 +70,11 @@ impl HashAlg {
     #[must_use]
     pub const fn block_size(self) -> usize {
         match self {
-            Self::Sha1 | Self::Sha256 => 64,
+            Self::Sha1 | Self::Sha256 | Self::Sm3 => 64,
             Self::Sha384 | Self::Sha512 => 128,
+            Self::Sha3_256 => 136,
+            Self::Sha3_384 => 104,
+            Self::Sha3_512 => 72,
         }
     }
 }
@@ -71,8 +82,14 @@ impl HashAlg {
 identifiers! {
     /// Block ciphers (TPMI_ALG_SYM_OBJECT).
     pub enum BlockCipher: u16 {
+        /// TPM_ALG_TDES.
+        Tdes = 0x0003,
         /// TPM_ALG_AES.
         Aes = 0x0006,
+        /// TPM_ALG_SM4.
+        Sm4 = 0x0013,
+        /// TPM_ALG_CAMELLIA.
+        Camellia = 0x0026,
     }
 }
 
@@ -81,7 +98,8 @@ impl BlockCipher {
     #[must_use]
     pub const fn block_size(self) -> usize {
         match self {
-            Self::Aes => 16,
+            Self::Tdes => 8,
+            Self::Aes | Self::Sm4 | Self::Camellia => 16,
         }
     }
 }
@@ -105,10 +123,22 @@ identifiers! {
 identifiers! {
     /// Elliptic curves (TPM_ECC_CURVE).
     pub enum Curve: u16 {
+        /// TPM_ECC_NIST_P192.
+        P192 = 0x0001,
+        /// TPM_ECC_NIST_P224.
+        P224 = 0x0002,
         /// TPM_ECC_NIST_P256.
         P256 = 0x0003,
         /// TPM_ECC_NIST_P384.
         P384 = 0x0004,
+        /// TPM_ECC_NIST_P521.
+        P521 = 0x0005,
+        /// TPM_ECC_BN_P256.
+        BnP256 = 0x0010,
+        /// TPM_ECC_BN_P638.
+        BnP638 = 0x0011,
+        /// TPM_ECC_SM2_P256.
+        Sm2P256 = 0x0020,
     }
 }
 
@@ -117,17 +147,18 @@ impl Curve {
     #[must_use]
     pub const fn bits(self) -> u16 {
         match self {
-            Self::P256 => 256,
+            Self::P192 => 192,
+            Self::P224 => 224,
+            Self::P256 | Self::BnP256 | Self::Sm2P256 => 256,
             Self::P384 => 384,
+            Self::P521 => 521,
+            Self::BnP638 => 638,
         }
     }
 
     /// Size in bytes of a coordinate or scalar.
     #[must_use]
     pub const fn size(self) -> usize {
-        match self {
-            Self::P256 => 32,
-            Self::P384 => 48,
-        }
+        self.bits().div_ceil(8) as usize
     }
 }

@@ -5,6 +5,8 @@ use digest::array::Array;
 use digest::common::hazmat::{SerializableState, SerializedState};
 use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
+use sha3::{Sha3_256, Sha3_384, Sha3_512};
+use sm3::Sm3;
 use zeroize::Zeroizing;
 
 use crate::alg::HashAlg;
@@ -14,8 +16,8 @@ use crate::bytes::{Bytes, Digest};
 pub const HASH_STATE_SIZE: usize = 208;
 
 /// The running state of a hash as bytes: intermediate hash value (little-endian words), count of whole blocks
-/// (little-endian), length of the unfinished block, unfinished block padded with zeros. The layout is part of the
-/// saved state of a TPM and pinned by a test.
+/// (little-endian), length of the unfinished block, unfinished block padded with zeros; for SHA-3 the sponge's words
+/// (little-endian) and the place in its rate. The layout is part of the saved state of a TPM and pinned by a test.
 pub type HashState = Zeroizing<Bytes<HASH_STATE_SIZE>>;
 
 /// Blocks that a restored state may have hashed: enough for any input, and far from where the algorithms' own
@@ -23,7 +25,7 @@ pub type HashState = Zeroizing<Bytes<HASH_STATE_SIZE>>;
 const MAX_BLOCKS: u64 = 1 << 48;
 
 macro_rules! hashers {
-    ($($alg:ident: $hash:ty, counter at $counter:expr, $width:literal bytes;)*) => {
+    ($($alg:ident: $hash:ty, counter in $counter:expr;)*) => {
         #[derive(Clone)]
         enum Running { $($alg($hash)),* }
 
@@ -55,7 +57,7 @@ macro_rules! hashers {
             fn import(alg: HashAlg, state: &[u8]) -> Option<Self> {
                 match alg {
                     $(HashAlg::$alg => {
-                        let counter = state.get($counter..)?.get(..$width)?;
+                        let counter = state.get($counter)?;
                         if counter.iter().rev().fold(0u128, |sum, byte| (sum << 8) | u128::from(*byte))
                             > u128::from(MAX_BLOCKS) {
                             return None;
@@ -70,10 +72,14 @@ macro_rules! hashers {
 }
 
 hashers! {
-    Sha1: Sha1, counter at 20, 8 bytes;
-    Sha256: Sha256, counter at 32, 8 bytes;
-    Sha384: Sha384, counter at 64, 16 bytes;
-    Sha512: Sha512, counter at 64, 16 bytes;
+    Sha1: Sha1, counter in 20..28;
+    Sha256: Sha256, counter in 32..40;
+    Sha384: Sha384, counter in 64..80;
+    Sha512: Sha512, counter in 64..80;
+    Sm3: Sm3, counter in 32..40;
+    Sha3_256: Sha3_256, counter in 0..0;
+    Sha3_384: Sha3_384, counter in 0..0;
+    Sha3_512: Sha3_512, counter in 0..0;
 }
 
 /// A hash over data that comes in pieces. Wiped when dropped.
@@ -138,7 +144,7 @@ mod tests {
     use super::*;
     use crate::crypto::testing::{hex, to_hex};
 
-    /// FIPS 180-4 examples: "abc" and the two-block message.
+    /// FIPS 180-4, FIPS 202 and GB/T 32905 examples: "abc" and the two-block message.
     const VECTORS: &[(HashAlg, &str, &str)] = &[
         (HashAlg::Sha1, "abc", "a9993e364706816aba3e25717850c26c9cd0d89d"),
         (
@@ -165,6 +171,46 @@ mod tests {
             HashAlg::Sha512,
             "abc",
             "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+        ),
+        (
+            HashAlg::Sha3_256,
+            "abc",
+            "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532",
+        ),
+        (
+            HashAlg::Sha3_256,
+            "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+            "41c0dba2a9d6240849100376a8235e2c82e1b9998a999e21db32dd97496d3376",
+        ),
+        (
+            HashAlg::Sha3_384,
+            "abc",
+            "ec01498288516fc926459f58e2c6ad8df9b473cb0fc08c2596da7cf0e49be4b298d88cea927ac7f539f1edf228376d25",
+        ),
+        (
+            HashAlg::Sha3_384,
+            "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+            "991c665755eb3a4b6bbdfb75c78a492e8c56a22c5c4d7e429bfdbc32b9d4ad5aa04a1f076e62fea19eef51acd0657c22",
+        ),
+        (
+            HashAlg::Sha3_512,
+            "abc",
+            "b751850b1a57168a5693cd924b6b096e08f621827444f70d884f5d0240d2712e10e116e9192af3c91a7ec57647e3934057340b4cf408d5a56592f8274eec53f0",
+        ),
+        (
+            HashAlg::Sha3_512,
+            "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+            "04a371e84ecfb5b8b77cb48610fca8182dd457ce6f326a0fd3d7ec2f1e91636dee691fbe0c985302ba1b0d8dc78c086346b533b49c030d99a27daf1139d6e75e",
+        ),
+        (
+            HashAlg::Sm3,
+            "abc",
+            "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0",
+        ),
+        (
+            HashAlg::Sm3,
+            "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+            "639b6cc5e64d9e37a390b192df4fa1ea0720ab747ff692b9f38c4e66ad7b8c05",
         ),
     ];
 

@@ -3,6 +3,7 @@
 //! The groups are those of the curves' crates; what is here is written once for all of them. Numbers that come from
 //! outside may be shorter than their curve has it, as TPM2B structures allow; those that go out are padded.
 
+mod curves;
 mod ecdsa;
 
 use crypto_bigint::{ArrayEncoding, BoxedUint, NonZero};
@@ -38,12 +39,36 @@ pub struct Point {
 macro_rules! with_curve {
     ($curve:expr, $C:ident => $body:expr) => {
         match $curve {
+            $crate::alg::Curve::P192 => {
+                type $C = $crate::crypto::ecc::curves::NistP192;
+                $body
+            }
+            $crate::alg::Curve::P224 => {
+                type $C = $crate::crypto::ecc::curves::NistP224;
+                $body
+            }
             $crate::alg::Curve::P256 => {
                 type $C = p256::NistP256;
                 $body
             }
             $crate::alg::Curve::P384 => {
                 type $C = p384::NistP384;
+                $body
+            }
+            $crate::alg::Curve::P521 => {
+                type $C = p521::NistP521;
+                $body
+            }
+            $crate::alg::Curve::BnP256 => {
+                type $C = $crate::crypto::ecc::curves::BnP256;
+                $body
+            }
+            $crate::alg::Curve::BnP638 => {
+                type $C = $crate::crypto::ecc::curves::BnP638;
+                $body
+            }
+            $crate::alg::Curve::Sm2P256 => {
+                type $C = sm2::Sm2;
                 $body
             }
         }
