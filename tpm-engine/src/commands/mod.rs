@@ -233,16 +233,21 @@ macro_rules! commands {
     };
 }
 
+pub(crate) mod asymmetric;
+pub(crate) mod attestation;
 pub(crate) mod capability;
 pub(crate) mod clock;
 pub(crate) mod dictionary_attack;
 pub(crate) mod hash;
 pub(crate) mod hierarchy;
 pub(crate) mod nv;
+pub(crate) mod object;
 pub(crate) mod pcr;
 pub(crate) mod random;
 pub(crate) mod selftest;
+pub(crate) mod signing;
 pub(crate) mod startup;
+pub(crate) mod symmetric;
 
 commands![
     nv::undefine_space_special::NvUndefineSpaceSpecial,
@@ -259,6 +264,7 @@ commands![
     pcr::set_auth::policy::PcrSetAuthPolicy,
     hierarchy::set_primary_policy::SetPrimaryPolicy,
     clock::rate_adjust::ClockRateAdjust,
+    object::create_primary::CreatePrimary,
     nv::global_write_lock::NvGlobalWriteLock,
     nv::increment::NvIncrement,
     nv::set_bits::NvSetBits,
@@ -276,12 +282,31 @@ commands![
     startup::startup::Startup,
     startup::shutdown::Shutdown,
     random::stir_random::StirRandom,
+    object::activate_credential::ActivateCredential,
+    attestation::certify::Certify,
+    attestation::certify_creation::CertifyCreation,
     nv::read::NvRead,
     nv::read_lock::NvReadLock,
+    object::change_auth::ObjectChangeAuth,
+    object::create::Create,
+    asymmetric::ecdh_zgen::EcdhZGen,
     hash::mac::whole::HmacOfData,
+    object::load::Load,
+    attestation::quote::Quote,
+    asymmetric::rsa_decrypt::RsaDecryptCommand,
     hash::mac::start::HmacStart,
     hash::sequence::update::SequenceUpdate,
+    signing::sign::Sign,
+    object::unseal::Unseal,
+    asymmetric::ecdh_keygen::EcdhKeyGen,
+    symmetric::encrypt_decrypt::EncryptDecrypt,
+    object::load_external::LoadExternal,
+    object::make_credential::MakeCredential,
     nv::read_public::NvReadPublic,
+    object::read_public::ReadPublic,
+    asymmetric::rsa_encrypt::RsaEncrypt,
+    signing::verify_signature::VerifySignature,
+    asymmetric::ecc_parameters::EccParameters,
     capability::get_capability::GetCapability,
     random::get_random::GetRandom,
     selftest::result::GetTestResult,
@@ -294,6 +319,8 @@ commands![
     hash::event::EventSequenceComplete,
     hash::start::HashSequenceStart,
     capability::test_parms::TestParms,
+    object::create_loaded::CreateLoaded,
+    symmetric::encrypt_decrypt2::EncryptDecrypt2,
 ];
 
 /// The commands of a TPM with this profile, in ascending order of their codes.

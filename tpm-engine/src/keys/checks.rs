@@ -8,11 +8,8 @@ use crate::rc::{Rc, RcResult};
 use crate::types::attributes::ObjectAttributes as A;
 use crate::types::public::{ObjectType, Public, PublicParms, Unique};
 use crate::types::scheme::{Kdf, KeyedHashScheme, Scheme, SchemeId};
-use crate::types::sensitive::Sensitive;
+use crate::types::sensitive::{MAX_SEALED, Sensitive};
 use crate::types::symmetric::CipherDef;
-
-/// Most bytes of sealed data (MAX_SYM_DATA).
-pub(crate) const MAX_SEALED: usize = 128;
 
 /// The numbers of the parameters that hold the two areas, for the codes about them.
 #[derive(Debug, Clone, Copy)]

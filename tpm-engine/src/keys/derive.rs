@@ -20,11 +20,10 @@ use crate::crypto::drbg::HmacDrbg;
 use crate::crypto::ecc::{self, Point};
 use crate::crypto::kdf;
 use crate::handle::Hierarchy;
-use crate::marshal::{Marshal, Sized2B, structure};
+use crate::marshal::{Marshal, Sized2B, put_sized, structure};
 use crate::rc::{Rc, RcResult};
 use crate::state::persistent::{CURRENT_DERIVATION, SEED_SIZE};
 use crate::tpm::Tpm;
-use crate::types::SensitiveData;
 use crate::types::public::Public;
 
 /// Bits that one derived object may draw (Part 1, 28.2: TPM_MAX_DERIVATION_BITS).
@@ -110,12 +109,7 @@ structure! {
 
 impl Tpm {
     /// The generator of a primary object's bytes.
-    pub(crate) fn primary_stream(
-        &self,
-        hierarchy: Hierarchy,
-        template: &Public,
-        data: &SensitiveData,
-    ) -> RcResult<HmacDrbg> {
+    pub(crate) fn primary_stream(&self, hierarchy: Hierarchy, template: &Public, data: &[u8]) -> RcResult<HmacDrbg> {
         let (derivation, seed) = match self.nv.hierarchies.get(hierarchy) {
             Some(record) => (record.seed.derivation, &record.seed.seed),
             // The null seed never outlives the program that made it.
@@ -136,8 +130,8 @@ impl Tpm {
     }
 }
 
-fn derivation_1(seed: &[u8], template: &Public, data: &SensitiveData) -> HmacDrbg {
+fn derivation_1(seed: &[u8], template: &Public, data: &[u8]) -> HmacDrbg {
     let mut personalization = Sized2B(template.clone()).to_vec();
-    data.marshal(&mut *personalization);
+    put_sized(&mut *personalization, data);
     HmacDrbg::new(seed, b"Primary Object", &personalization)
 }

@@ -245,12 +245,29 @@ impl Public {
         } else {
             Some(reader.read()?)
         };
+        let mut public = Self::read_rest(object_type, name_alg, reader)?;
+        public.unique = Unique::read_for(object_type, reader)?;
+        Ok(public)
+    }
+
+    /// Reads the area of a template whose unique field holds something else, up to there.
+    pub(crate) fn read_without_unique(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let object_type: ObjectType = reader.read()?;
+        let name_alg = Some(reader.read()?);
+        Self::read_rest(object_type, name_alg, reader)
+    }
+
+    fn read_rest(object_type: ObjectType, name_alg: Option<HashAlg>, reader: &mut Reader<'_>) -> RcResult<Self> {
         Ok(Self {
             name_alg,
             attributes: reader.read()?,
             auth_policy: reader.read()?,
             parms: PublicParms::read_for(object_type, reader)?,
-            unique: Unique::read_for(object_type, reader)?,
+            unique: match object_type {
+                ObjectType::KeyedHash | ObjectType::SymCipher => Unique::Digest(Digest::EMPTY),
+                ObjectType::Rsa => Unique::Rsa(RsaBytes::EMPTY),
+                ObjectType::Ecc => Unique::Ecc(EccPoint::default()),
+            },
         })
     }
 }

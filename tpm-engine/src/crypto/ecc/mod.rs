@@ -5,6 +5,7 @@
 
 mod curves;
 mod ecdsa;
+pub mod parameters;
 
 use crypto_bigint::{ArrayEncoding, BoxedUint, NonZero};
 use elliptic_curve::point::AffineCoordinates as _;

@@ -1,0 +1,44 @@
+//! Asymmetric primitives (Part 3, 14).
+
+pub(crate) mod ecc_parameters;
+pub(crate) mod ecdh_keygen;
+pub(crate) mod ecdh_zgen;
+pub(crate) mod rsa_decrypt;
+pub(crate) mod rsa_encrypt;
+
+use crate::bytes::Bytes;
+use crate::crypto::rsa::RsaPadding;
+use crate::rc::{Rc, RcResult};
+use crate::types::Data;
+use crate::types::scheme::{RsaDecrypt, Scheme, SchemeId};
+
+/// The padding of an RSA encryption: the key's own, or the one given where the key leaves it open (Part 3, 14.2, Table
+/// 35). A bare TPM_RC_SCHEME where they do not agree.
+fn choose_padding(own: Option<Scheme>, given: RsaDecrypt, label: &Data) -> RcResult<RsaPadding<'_>> {
+    let scheme = match (own, given.0) {
+        (None, given) => given,
+        (own, None) => own,
+        (Some(own), Some(given)) if own.id == given.id && own.hash == given.hash => Some(own),
+        (Some(_), Some(_)) => return Err(Rc::SCHEME),
+    };
+    match scheme {
+        None => Ok(RsaPadding::None),
+        Some(Scheme {
+            id: SchemeId::Rsaes, ..
+        }) => Ok(RsaPadding::Pkcs1),
+        Some(Scheme {
+            id: SchemeId::Oaep,
+            hash: Some(hash),
+            ..
+        }) => Ok(RsaPadding::Oaep { hash, label }),
+        Some(_) => Err(Rc::SCHEME),
+    }
+}
+
+/// A label ends with an octet 0, or is empty (Part 1, B.4): a bare TPM_RC_VALUE otherwise.
+fn check_label<const N: usize>(label: &Bytes<N>) -> RcResult<()> {
+    match label.last() {
+        None | Some(0) => Ok(()),
+        Some(_) => Err(Rc::VALUE),
+    }
+}

@@ -1,0 +1,38 @@
+//! TPM2_Quote — Part 3, 18.4.
+
+use crate::alg::HashAlg;
+use crate::rc::RcResult;
+use crate::tpm::Tpm;
+use crate::types::Data;
+use crate::types::attest::{AttestData, Attested};
+use crate::types::pcr::PcrSelections;
+use crate::types::scheme::SigScheme;
+use crate::types::signature::Signature;
+
+command! {
+    /// TPM2_Quote: signs PCR values.
+    Quote = 0x158, [];
+    handles { signer: ObjectOrNull @ User }
+    params {
+        qualifying_data: Data,
+        in_scheme: SigScheme,
+        pcr_select: PcrSelections,
+    }
+    reply {
+        quoted: AttestData,
+        signature: Signature,
+    }
+}
+
+fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
+    let scheme = tpm.attestation_scheme((handles.signer, 1), (params.in_scheme.0, 2))?;
+    let selections = tpm.pcrs.filter(&params.pcr_select);
+    // Nobody signs, nobody chose a hash: the one of contexts.
+    let hash = scheme.and_then(|scheme| scheme.hash).unwrap_or(HashAlg::Sha512);
+    let attested = Attested::Quote {
+        pcr_digest: tpm.pcrs.digest(hash, &selections),
+        selections,
+    };
+    let (quoted, signature) = tpm.attest(handles.signer, scheme, &params.qualifying_data, attested)?;
+    Ok(Reply { quoted, signature })
+}

@@ -1,0 +1,29 @@
+//! TPM2_ReadPublic — Part 3, 12.4.
+
+use crate::handle::Name;
+use crate::marshal::Sized2B;
+use crate::rc::{Rc, RcResult};
+use crate::tpm::Tpm;
+use crate::types::public::AnyPublic;
+
+command! {
+    /// TPM2_ReadPublic: the public area and the Names of a loaded object.
+    ReadPublic = 0x173, [];
+    handles { object: Object }
+    params {}
+    reply {
+        out_public: Sized2B<AnyPublic>,
+        name: Name,
+        qualified_name: Name,
+    }
+}
+
+fn run(tpm: &mut Tpm, handles: Handles, _: Params) -> RcResult<Reply> {
+    // A sequence has no public area.
+    let object = tpm.object(handles.object).ok_or(Rc::SEQUENCE)?;
+    Ok(Reply {
+        out_public: Sized2B(object.public.clone()),
+        name: object.name.clone(),
+        qualified_name: object.qualified_name.clone(),
+    })
+}
