@@ -32,9 +32,9 @@ pub(crate) fn check_template(parent: Option<&Public>, template: &Public, data: u
     }
     let refused = match template.object_type() {
         // The TPM does not make up what it is to seal.
-        ObjectType::KeyedHash => !attributes.any(A::SIGN.with(A::DECRYPT)) && origin,
-        // A parent that others know may not look like one that only the TPM knows.
-        ObjectType::SymCipher => {
+        ObjectType::KeyedHash if !attributes.any(A::SIGN.with(A::DECRYPT)) && origin => true,
+        // A restricted key that others know may not look like one that only the TPM knows.
+        ObjectType::KeyedHash | ObjectType::SymCipher => {
             attributes.has(A::RESTRICTED) && !origin && attributes.any(A::FIXED_PARENT.with(A::FIXED_TPM))
         }
         ObjectType::Rsa | ObjectType::Ecc => !origin,
@@ -61,6 +61,10 @@ pub(crate) fn check_attributes(parent: Option<&Public>, public: &Public) -> RcRe
             return Err(Rc::ATTRIBUTES);
         }
     } else if fixed_tpm {
+        return Err(Rc::ATTRIBUTES);
+    }
+    // Only a keyed hash can be for neither: it is then sealed data.
+    if !attributes.any(A::SIGN.with(A::DECRYPT)) && public.object_type() != ObjectType::KeyedHash {
         return Err(Rc::ATTRIBUTES);
     }
     // A restricted key does one thing.
@@ -133,7 +137,7 @@ fn check_keyed_hash_scheme(attributes: A, scheme: KeyedHashScheme) -> RcResult<(
         (true, false) => matches!(scheme, KeyedHashScheme::Hmac(_)),
         (false, true) => match scheme {
             // Objects are derived with KDFa only.
-            KeyedHashScheme::Xor(_, kdf) => !attributes.has(A::RESTRICTED) || kdf == Kdf::Kdf1Sp800108,
+            KeyedHashScheme::Xor(_, kdf) => !attributes.has(A::RESTRICTED) || kdf == Some(Kdf::Kdf1Sp800108),
             _ => false,
         },
     };
@@ -285,7 +289,32 @@ fn check_parent_seed(public: &Public, sensitive: Option<&Sensitive>, blame: Blam
     Ok(())
 }
 
+/// Whether a new RSA key may have this public exponent: 0 for the default, or a prime from 2^16 + 1 (Part 1, B.1).
+pub(crate) fn is_public_exponent(exponent: u32) -> bool {
+    exponent == 0
+        || exponent > 1 << 16
+            && !exponent.is_multiple_of(2)
+            && (3..=u32::from(u16::MAX))
+                .step_by(2)
+                .all(|divisor| !exponent.is_multiple_of(divisor))
+}
+
 /// What identifies a keyed hash or symmetric key (Part 1, 27.5.3.2): a digest over its obfuscation value and its secret.
 pub(crate) fn symmetric_unique(name_alg: HashAlg, sensitive: &Sensitive) -> crate::bytes::Digest {
     hash(name_alg, &[&sensitive.seed, &sensitive.secret])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_exponents_are_large_primes() {
+        for good in [0, 65_537, 65_539, 4_294_967_291] {
+            assert!(is_public_exponent(good), "{good}");
+        }
+        for bad in [1, 2, 3, 17, 65_521, 65_535, 65_536, 65_541, 4_294_836_223, u32::MAX] {
+            assert!(!is_public_exponent(bad), "{bad}");
+        }
+    }
 }

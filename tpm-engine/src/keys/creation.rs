@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use zeroize::Zeroizing;
 
-use super::checks::symmetric_unique;
+use super::checks::{is_public_exponent, symmetric_unique};
 use super::derive::Stream;
 use super::protect::trimmed;
 use crate::alg::HashAlg;
@@ -55,6 +55,9 @@ pub(crate) fn create(
     let mut prepared = RsaCache::default();
     let secret: Zeroizing<SensitiveData> = match &public.parms {
         PublicParms::Rsa(parms) => {
+            if !is_public_exponent(parms.exponent) {
+                return Err(Rc::RANGE);
+            }
             let key = RsaPrivate::generate(parms.key_bits.0, parms.exponent, stream.generator()?, cancel).map_err(
                 |error| match error {
                     CryptoError::Cancelled => Rc::CANCELED,

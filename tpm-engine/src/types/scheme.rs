@@ -144,18 +144,25 @@ impl Kdf {
     pub(crate) const ALL: &[Self] = &[Self::Mgf1, Self::Kdf1Sp80056a, Self::Kdf2, Self::Kdf1Sp800108];
 }
 
+/// TPMI_ALG_KDF (Part 2, 9.32).
+impl Unmarshal for Kdf {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let raw = reader.read::<u16>()?;
+        Self::ALL.iter().copied().find(|kdf| *kdf as u16 == raw).ok_or(Rc::KDF)
+    }
+}
+
 /// TPMT_KDF_SCHEME+ (Part 2, 11.2.3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KdfScheme(pub(crate) Option<(Kdf, HashAlg)>);
 
 impl Unmarshal for KdfScheme {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
-        let raw = reader.read::<u16>()?;
-        if raw == ALG_NULL {
-            return Ok(Self(None));
-        }
-        let kdf = Kdf::ALL.iter().copied().find(|kdf| *kdf as u16 == raw).ok_or(Rc::KDF)?;
-        Ok(Self(Some((kdf, reader.read()?))))
+        let kdf = super::optional::<Kdf>(reader)?;
+        Ok(Self(match kdf {
+            None => None,
+            Some(kdf) => Some((kdf, reader.read()?)),
+        }))
     }
 }
 
@@ -176,7 +183,8 @@ impl Marshal for KdfScheme {
 pub(crate) enum KeyedHashScheme {
     Null,
     Hmac(HashAlg),
-    Xor(HashAlg, Kdf),
+    /// The KDF that derives from such a key; `None` is TPM_ALG_NULL.
+    Xor(HashAlg, Option<Kdf>),
 }
 
 impl Unmarshal for KeyedHashScheme {
@@ -190,13 +198,7 @@ impl Unmarshal for KeyedHashScheme {
             .ok_or(Rc::VALUE)?;
         match id {
             SchemeId::Hmac => Ok(Self::Hmac(reader.read()?)),
-            SchemeId::Xor => {
-                let hash = reader.read()?;
-                // The KDF of an XOR scheme may not be TPM_ALG_NULL (TPMI_ALG_KDF without +).
-                let raw = reader.read::<u16>()?;
-                let kdf = Kdf::ALL.iter().copied().find(|kdf| *kdf as u16 == raw).ok_or(Rc::KDF)?;
-                Ok(Self::Xor(hash, kdf))
-            }
+            SchemeId::Xor => Ok(Self::Xor(reader.read()?, super::optional(reader)?)),
             _ => Err(Rc::VALUE),
         }
     }
@@ -213,7 +215,7 @@ impl Marshal for KeyedHashScheme {
             Self::Xor(hash, kdf) => {
                 SchemeId::Xor.id().marshal(sink);
                 hash.marshal(sink);
-                (kdf as u16).marshal(sink);
+                kdf.map_or(ALG_NULL, |kdf| kdf as u16).marshal(sink);
             }
         }
     }
