@@ -92,12 +92,12 @@ mod tests {
             assert_eq!((&*point.x, &*point.y), (parameters.gx, parameters.gy), "{curve:?}");
             let p = number(parameters.p).to_nz().unwrap();
             let (x, y) = (number(parameters.gx), number(parameters.gy));
-            let square = x.mul(&x).rem(&p);
-            let right = square
-                .mul(&x)
-                .add(&x.mul(&number(parameters.a)))
-                .add(&number(parameters.b));
-            assert_eq!(y.mul(&y).rem(&p), right.rem(&p), "{curve:?}");
+            let product = |left: &BoxedUint, right: &BoxedUint| left.mul(right).rem(&p);
+            let cube = product(&product(&x, &x), &x);
+            let right = cube
+                .add_mod(&product(&x, &number(parameters.a)), &p)
+                .add_mod(&number(parameters.b), &p);
+            assert_eq!(product(&y, &y), right, "{curve:?}");
             // The order is the first scalar that is refused.
             assert!(ecc::public(*curve, parameters.n).is_err());
             let mut below = parameters.n.to_vec();
