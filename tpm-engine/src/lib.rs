@@ -43,4 +43,5 @@ mod tpm;
 mod types;
 
 pub use platform::Platform;
+pub use profile::{ProfileName, UnknownProfile};
 pub use tpm::{Locality, MAX_COMMAND_SIZE, MAX_RESPONSE_SIZE, Manufacture, ResponseBuffer, StartError, Tpm};

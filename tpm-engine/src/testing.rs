@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::platform::{Change, Clock, Entropy, EntropyError, NvStore, Platform, Record, StoreError};
+use crate::profile::ProfileName;
 use crate::tpm::{Locality, Manufacture, ResponseBuffer, Tpm};
 
 /// Durable memory that outlives a TPM, and that can be made to fail.
@@ -85,8 +86,17 @@ impl Bench {
         Self::on(Memory::default())
     }
 
+    /// A TPM fresh from manufacture under a profile, after `_TPM_Init`.
+    pub(crate) fn made(profile: ProfileName) -> Self {
+        Self::with_profile(Memory::default(), profile)
+    }
+
     /// A TPM on this memory: made there if it is empty, loaded otherwise; after `_TPM_Init`.
     pub(crate) fn on(memory: Memory) -> Self {
+        Self::with_profile(memory, ProfileName::Default)
+    }
+
+    fn with_profile(memory: Memory, profile: ProfileName) -> Self {
         let (clock, cancel, presence) = (ManualClock::default(), Arc::default(), Arc::default());
         let platform = Platform {
             entropy: Box::new(Counting(1)),
@@ -97,7 +107,7 @@ impl Bench {
         };
         let empty = memory.records.lock().unwrap().is_empty();
         let mut tpm = if empty {
-            Tpm::manufacture(platform, &Manufacture::default())
+            Tpm::manufacture(platform, &Manufacture { profile })
         } else {
             Tpm::load(platform)
         }

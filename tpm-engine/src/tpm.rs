@@ -14,7 +14,7 @@ use crate::crypto::self_test::{self, SelfTest};
 use crate::handle::{Handle, PCR_COUNT};
 use crate::object::Objects;
 use crate::platform::{Clock, Entropy, EntropyError, Platform, StoreError};
-use crate::profile::{self, Profile};
+use crate::profile::{Profile, ProfileName};
 use crate::session::Sessions;
 use crate::state::Watched;
 use crate::state::nv_memory::{LoadError, NvMemory};
@@ -96,7 +96,10 @@ impl ResponseBuffer {
 
 /// What is decided once, when a TPM is made.
 #[derive(Debug, Clone, Default)]
-pub struct Manufacture {}
+pub struct Manufacture {
+    /// What the TPM has.
+    pub profile: ProfileName,
+}
 
 /// Why a TPM could not be made or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -192,11 +195,11 @@ impl Tpm {
     ///
     /// # Errors
     /// When the store is not empty, or store or entropy fail.
-    pub fn manufacture(mut platform: Platform, _options: &Manufacture) -> Result<Self, StartError> {
+    pub fn manufacture(mut platform: Platform, options: &Manufacture) -> Result<Self, StartError> {
         if !platform.store.load()?.is_empty() {
             return Err(StartError::AlreadyManufactured);
         }
-        let profile = &profile::DEFAULT;
+        let profile = options.profile.newest();
         let mut rng = seeded_rng(platform.entropy.as_mut())?;
         let state = factory_state(&mut rng, profile);
         let Platform {
@@ -285,6 +288,12 @@ impl Tpm {
             orderly: false,
             self_tests: self_test::ALL,
         }
+    }
+
+    /// The name and edition of the profile under which the TPM was made.
+    #[must_use]
+    pub fn profile_name(&self) -> &'static str {
+        self.profile.name
     }
 
     /// `_TPM_Init` (Part 3, 9.2): power-on or reset. The next command must be TPM2_Startup.

@@ -185,7 +185,7 @@ mod tests {
     use crate::types::public::ObjectType;
 
     fn reader(bytes: &[u8]) -> Reader<'_> {
-        Reader::new(bytes, &crate::profile::DEFAULT)
+        Reader::new(bytes, crate::profile::ProfileName::Default.newest())
     }
 
     fn parent() -> Public {

@@ -39,6 +39,11 @@ impl SchemeId {
         )
     }
 
+    /// Whether the scheme makes signatures: it signs, and others can verify.
+    pub(crate) const fn is_signature(self) -> bool {
+        self.signs() && !matches!(self, Self::Hmac)
+    }
+
     /// Whether the scheme needs a commitment made by TPM2_Commit.
     pub(crate) const fn is_anonymous(self) -> bool {
         matches!(self, Self::Ecdaa)
@@ -78,6 +83,10 @@ impl Scheme {
         } else {
             Some(reader.read()?)
         };
+        let signature_hashes = reader.profile.signature_hashes;
+        if id.is_signature() && hash.is_some_and(|hash| !signature_hashes.contains(&hash)) {
+            return Err(Rc::HASH);
+        }
         let count = if id == SchemeId::Ecdaa { reader.read()? } else { 0 };
         Ok(Some(Self { id, hash, count }))
     }
