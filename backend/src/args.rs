@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
@@ -33,6 +34,15 @@ pub(crate) struct ServeArgs {
     /// TCP address of swtpm's data channel; the control channel is on the next port
     #[arg(long, value_name = "ADDRESS:PORT")]
     swtpm_tcp: Option<SocketAddr>,
+
+    /// UNIX socket for a monitor that attaches the TPM by vhost-user
+    #[arg(long, value_name = "SOCK")]
+    socket_path: Option<PathBuf>,
+
+    /// For how many microseconds at most the vhost-user queue is polled for the next command before the process sleeps;
+    /// 0 never polls
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 200)]
+    poll_us: u32,
 
     /// Power the TPM on at once and start it up; with "none" a client powers it on with CMD_INIT
     #[arg(long, value_enum, default_value_t = Startup::None)]
@@ -83,12 +93,15 @@ pub(crate) struct Config {
     pub(crate) state_dir: PathBuf,
     pub(crate) swtpm_socket: Option<PathBuf>,
     pub(crate) swtpm_tcp: Option<SocketAddr>,
+    pub(crate) socket_path: Option<PathBuf>,
+    /// The longest time for which the vhost-user queue is polled.
+    pub(crate) poll: Duration,
     pub(crate) startup: Startup,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("nothing to serve on; give --swtpm-socket, --swtpm-tcp or both")]
+    #[error("nothing to serve on; give --socket-path, --swtpm-socket or --swtpm-tcp")]
     NoSocket,
     #[error("--swtpm-tcp {0}: the control channel needs the next port, and there is none; choose a port below 65535")]
     NoControlPort(SocketAddr),
@@ -102,10 +115,12 @@ impl TryFrom<ServeArgs> for Config {
             state_dir,
             swtpm_socket,
             swtpm_tcp,
+            socket_path,
+            poll_us,
             startup,
             log_level: _,
         } = args;
-        if swtpm_socket.is_none() && swtpm_tcp.is_none() {
+        if swtpm_socket.is_none() && swtpm_tcp.is_none() && socket_path.is_none() {
             return Err(ConfigError::NoSocket);
         }
         if let Some(address) = swtpm_tcp
@@ -117,6 +132,8 @@ impl TryFrom<ServeArgs> for Config {
             state_dir,
             swtpm_socket,
             swtpm_tcp,
+            socket_path,
+            poll: Duration::from_micros(poll_us.into()),
             startup,
         })
     }

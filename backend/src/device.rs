@@ -16,6 +16,8 @@ use crate::store::{OpenError, Store};
 const NO_POWER: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x01\x01";
 /// The response to a locality that does not exist: TPM_RC_LOCALITY.
 const NO_LOCALITY: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x07";
+/// TPM2_Startup(TPM_SU_CLEAR); the last byte tells it from TPM_SU_STATE.
+const STARTUP_CLEAR: [u8; 12] = *b"\x80\x01\0\0\0\x0c\0\0\x01\x44\0\0";
 
 /// TPM_PT (Part 2, 6.13) that describe the TPM.
 mod pt {
@@ -98,7 +100,8 @@ impl Device {
         };
         self.power_cycle();
         let mut response = ResponseBuffer::default();
-        let command = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, kind];
+        let mut command = STARTUP_CLEAR;
+        command[11] = kind;
         let response = self.execute(0, &command, &mut response);
         match code_of(response) {
             0 => Ok(()),
@@ -149,6 +152,27 @@ impl Device {
         }
         state.tpm.power_on();
         state.powered = true;
+    }
+
+    /// Starts a TPM up that was lost with its process while its machine went on. No guest may win by that: every PCR of
+    /// the static root of trust is extended with an error, so that what was measured before, and nothing else, can never
+    /// be shown again without a reset of the machine.
+    pub(crate) fn recover(&self) {
+        const PCR: std::ops::Range<u8> = 0..16;
+        const EVENT: &[u8] = b"the TPM process was restarted";
+        const SIZE: u8 = 14 + 4 + 9 + 2 + EVENT.len() as u8;
+        self.power_cycle();
+        let mut response = ResponseBuffer::default();
+        self.execute(0, &STARTUP_CLEAR, &mut response);
+        for pcr in PCR {
+            // TPM2_PCR_Event, authorized with an empty password.
+            let mut command = vec![0x80, 0x02, 0, 0, 0, SIZE, 0, 0, 0x01, 0x3C, 0, 0, 0, pcr];
+            command.extend_from_slice(&[0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0]);
+            command.extend_from_slice(&[0, EVENT.len() as u8]);
+            command.extend_from_slice(EVENT);
+            self.execute(0, &command, &mut response);
+        }
+        warn!("the TPM was restarted under a running machine; its PCR are spoilt until the machine is reset");
     }
 
     /// Takes the power away, in an orderly way.

@@ -4,8 +4,10 @@ mod args;
 mod device;
 mod platform;
 mod process;
+mod socket;
 mod store;
 mod swtpm;
+mod vhost_user;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use args::{Arguments, Command, Config, ConfigError};
 use device::{Device, DeviceError};
 use process::ProcessError;
 use swtpm::server::{Server, ServerError};
+use vhost_user::VhostUserError;
 
 /// Why the daemon cannot start or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,8 @@ enum Error {
     Device(#[from] DeviceError),
     #[error("the TPM cannot be served")]
     Server(#[from] ServerError),
+    #[error("the TPM cannot be served")]
+    VhostUser(#[from] VhostUserError),
 }
 
 fn serve(config: &Config) -> Result<(), Error> {
@@ -39,6 +44,9 @@ fn serve(config: &Config) -> Result<(), Error> {
     let stop = process::stop_signals()?;
     let server = Server::bind(config, Arc::clone(&device), stop)?;
     device.start(config.startup)?;
+    if let Some(path) = &config.socket_path {
+        vhost_user::spawn(path, Arc::clone(&device), config.poll)?;
+    }
     process::ready();
     let served = server.run();
     process::stopping();

@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -23,6 +21,7 @@ use super::control::{self, Code, Request};
 use super::data::DataChannel;
 use crate::args::Config;
 use crate::device::Device;
+use crate::socket::{self, SocketError};
 
 /// Control clients that are served at once: a VMM, and an operator who looks at the TPM or cancels a command.
 const MAX_CLIENTS: usize = 8;
@@ -43,12 +42,8 @@ mod token {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
-    #[error("the control socket {} cannot be opened", .0.display())]
-    Unix(PathBuf, #[source] io::Error),
-    #[error("another process serves on the control socket {}; stop it or choose another path", .0.display())]
-    UnixInUse(PathBuf),
-    #[error("{} is in the way of the control socket and is no socket; move it or choose another path", .0.display())]
-    UnixNoSocket(PathBuf),
+    #[error("the control channel has no socket")]
+    Unix(#[from] SocketError),
     #[error("the TCP address {0} cannot be listened on")]
     Tcp(SocketAddr, #[source] io::Error),
     #[error("the event loop failed")]
@@ -437,19 +432,10 @@ fn accept(listener: &OwnedFd) -> Option<OwnedFd> {
 }
 
 fn bind_unix(path: &Path) -> Result<UnixControl, ServerError> {
-    let failed = |error| ServerError::Unix(path.to_owned(), error);
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-        Ok(metadata) if !metadata.file_type().is_socket() => return Err(ServerError::UnixNoSocket(path.to_owned())),
-        // A daemon that was killed has left its socket behind; one that lives answers.
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => return Err(ServerError::UnixInUse(path.to_owned())),
-            Err(_) => std::fs::remove_file(path).map_err(failed)?,
-        },
-    }
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = socket::listen(path)?;
+    listener
+        .set_nonblocking(true)
+        .map_err(|error| SocketError::Open(path.to_owned(), error))?;
     info!("control channel on {}", path.display());
     Ok(UnixControl {
         listener: listener.into(),

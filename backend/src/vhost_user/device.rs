@@ -1,0 +1,354 @@
+//! The device behind a vhost-user connection: queue 0, the window, and the config space (docs/vhost-user-tpm.md).
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crb_interface::layout::{CONFIG_CONTROL, DATA_BUFFER_SIZE, MEMORY_SIZE, PAGE, STAGING_SIZE};
+use crb_interface::{Action, Config, Control, Crb, LocalMemory, SharedMemory};
+use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
+use vhost_user_backend::{VhostUserBackend, VringMutex, VringT};
+use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
+use virtio_queue::{DescriptorChain, QueueT};
+use vm_memory::{Bytes, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use vmm_sys_util::epoll::EventSet;
+use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
+
+use tpm_engine::ResponseBuffer;
+
+use crate::device::Device;
+
+/// Entries that queue 0 can have.
+const MAX_QUEUE_SIZE: usize = 16;
+/// The first interval for which the queue is polled after a command, when polling has not been tried yet.
+const FIRST_POLL: Duration = Duration::from_micros(5);
+
+/// The response to a command that was cancelled before it began: TPM_RC_CANCELED.
+const CANCELED: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x09";
+
+type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
+type Vring = VringMutex<Memory>;
+
+/// A CRB window and where it is in the guest.
+struct Window {
+    crb: Crb<SharedMemory>,
+    base: u64,
+}
+
+/// What commands of a connection go through, one at a time.
+struct Worker {
+    memory: Option<Memory>,
+    window: Option<Arc<Window>>,
+    buffers: Buffers,
+    /// For how long the queue is polled at present.
+    poll: Duration,
+    /// Times that polling was in vain since it last was not.
+    misses: u32,
+}
+
+/// A command and its response.
+struct Buffers {
+    command: Box<[u8; STAGING_SIZE]>,
+    response: ResponseBuffer,
+}
+
+impl Buffers {
+    fn new() -> Self {
+        Self {
+            command: Box::new([0; STAGING_SIZE]),
+            response: ResponseBuffer::default(),
+        }
+    }
+}
+
+/// The device behind one connection.
+pub(super) struct Endpoint {
+    tpm: Arc<Device>,
+    /// The CRB behind the config space.
+    config: Crb<LocalMemory>,
+    worker: Mutex<Worker>,
+    window: Mutex<Option<Arc<Window>>>,
+    most_poll: Duration,
+    exit: Mutex<Option<(EventConsumer, EventNotifier)>>,
+}
+
+impl Endpoint {
+    /// A device for a TPM; `most_poll` bounds polling.
+    pub(super) fn new(tpm: Arc<Device>, most_poll: Duration) -> io::Result<Self> {
+        let config = Crb::new(LocalMemory::default(), Config::default());
+        config.reset();
+        config.set_established(tpm.established());
+        Ok(Self {
+            tpm,
+            config,
+            worker: Mutex::new(Worker {
+                memory: None,
+                window: None,
+                buffers: Buffers::new(),
+                poll: FIRST_POLL.min(most_poll),
+                misses: 0,
+            }),
+            window: Mutex::new(None),
+            most_poll,
+            exit: Mutex::new(Some(new_event_consumer_and_notifier(EventFlag::NONBLOCK)?)),
+        })
+    }
+
+    /// Executes one command of the queue; false when there was none.
+    fn serve_one(&self, worker: &mut Worker, vring: &Vring) -> io::Result<bool> {
+        let Some(memory) = &worker.memory else { return Ok(false) };
+        let memory = memory.memory();
+        let chain = vring.get_mut().get_queue_mut().pop_descriptor_chain(memory.clone());
+        let Some(chain) = chain else { return Ok(false) };
+        let head = chain.head_index();
+        let in_window = worker.window.as_ref().filter(|window| window.holds(&chain)).cloned();
+        if let Some(window) = in_window {
+            vring.add_used(head, 0).map_err(io::Error::other)?;
+            self.serve_window(&window.crb, &mut worker.buffers);
+            if window.crb.wants_signal() {
+                vring.signal_used_queue()?;
+            }
+        } else {
+            let used = self.serve_chain(&memory, chain, &mut worker.buffers);
+            vring.add_used(head, used).map_err(io::Error::other)?;
+            vring.signal_used_queue()?;
+        }
+        Ok(true)
+    }
+
+    /// Executes the command that waits in a CRB.
+    fn serve_window<M: crb_interface::Memory>(&self, crb: &Crb<M>, buffers: &mut Buffers) {
+        let Some((locality, len)) = crb.take_command(&mut buffers.command) else {
+            return;
+        };
+        if crb.cancel_requested() {
+            // It came before the command did; one that comes later is a request of its own.
+            return crb.complete(&CANCELED);
+        }
+        let command = buffers.command.get(..len).unwrap_or_default();
+        crb.complete(self.tpm.execute(locality, command, &mut buffers.response));
+    }
+
+    /// Executes the command of a virtio-tpm driver; returns the length of the response that was written.
+    fn serve_chain<M: std::ops::Deref<Target = GuestMemoryMmap> + Clone>(
+        &self,
+        memory: &GuestMemoryMmap,
+        chain: DescriptorChain<M>,
+        buffers: &mut Buffers,
+    ) -> u32 {
+        let mut len = 0usize;
+        for part in chain.clone().readable() {
+            let room = buffers.command.get_mut(len..).unwrap_or_default();
+            let count = usize::try_from(part.len()).unwrap_or(usize::MAX).min(room.len());
+            let Some(room) = room.get_mut(..count) else { break };
+            if memory.read_slice(room, part.addr()).is_err() {
+                break;
+            }
+            len = len.saturating_add(count);
+        }
+        let command = buffers.command.get(..len).unwrap_or_default();
+        let response = self.tpm.execute(0, command, &mut buffers.response);
+        let mut rest = response;
+        for part in chain.writable() {
+            let count = usize::try_from(part.len()).unwrap_or(usize::MAX).min(rest.len());
+            let (now, later) = rest.split_at(count);
+            if memory.write_slice(now, part.addr()).is_err() {
+                return 0;
+            }
+            rest = later;
+        }
+        // Half a response would be worse than none.
+        if rest.is_empty() {
+            u32::try_from(response.len()).unwrap_or(0)
+        } else {
+            0
+        }
+    }
+
+    /// Serves the queue until it has been empty for the time that polling is worth.
+    fn serve(&self, vring: &Vring) -> io::Result<()> {
+        let mut worker = lock(&self.worker);
+        loop {
+            vring.disable_notification().map_err(io::Error::other)?;
+            let mut since = Instant::now();
+            let mut polling = false;
+            loop {
+                if self.serve_one(&mut worker, vring)? {
+                    if polling {
+                        worker.poll_helped(self.most_poll);
+                    }
+                    polling = false;
+                    since = Instant::now();
+                } else if since.elapsed() >= worker.poll {
+                    break;
+                } else {
+                    polling = true;
+                    for _ in 0..16 {
+                        std::hint::spin_loop();
+                    }
+                }
+            }
+            worker.poll_missed(self.most_poll);
+            if !vring.enable_notification().map_err(io::Error::other)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Carries out a request of the monitor.
+    fn control(&self, request: Control) {
+        let window = lock(&self.window).clone();
+        match request {
+            Control::Cancel => return self.tpm.cancel(),
+            Control::PowerOn => {
+                self.tpm.power_cycle();
+                self.config.reset();
+            }
+            Control::HashStart => self.tpm.hash_start(),
+            Control::HashData => {
+                let mut data = [0; DATA_BUFFER_SIZE];
+                let len = window.map_or(0, |window| window.crb.take_hash_data(&mut data));
+                self.tpm.hash_data(data.get(..len).unwrap_or_default());
+            }
+            Control::HashEnd => self.tpm.hash_end(),
+            Control::ResetEstablishment => {
+                let active = window.and_then(|window| window.crb.active()).unwrap_or(4);
+                self.tpm.reset_established(active);
+            }
+            Control::Recover => self.tpm.recover(),
+        }
+        self.config.set_established(self.tpm.established());
+    }
+
+    /// A write to the registers in the config space, carried out before it is acknowledged.
+    fn write_config(&self, offset: u32, data: &[u8]) {
+        let actions = self.config.write(u64::from(offset), data);
+        if actions.contains(Action::Start) {
+            self.serve_window(&self.config, &mut Buffers::new());
+        }
+        if actions.contains(Action::ResetEstablishment) {
+            self.control(Control::ResetEstablishment);
+        }
+    }
+}
+
+impl Window {
+    /// Whether the chain begins in the window's pages.
+    fn holds<M: std::ops::Deref<Target = GuestMemoryMmap> + Clone>(&self, chain: &DescriptorChain<M>) -> bool {
+        chain
+            .clone()
+            .next()
+            .and_then(|part| part.addr().0.checked_sub(self.base))
+            .is_some_and(|offset| offset < MEMORY_SIZE as u64)
+    }
+}
+
+impl Worker {
+    /// Polling found a command: it is worth more of it.
+    fn poll_helped(&mut self, most: Duration) {
+        self.misses = 0;
+        self.poll = self.poll.saturating_mul(2).clamp(FIRST_POLL.min(most), most);
+    }
+
+    /// Polling found nothing: less of it, and from the third time on nothing, as where both sides share a processor.
+    fn poll_missed(&mut self, most: Duration) {
+        const TRY_AGAIN_AFTER: u32 = 64;
+        self.misses = self.misses.saturating_add(1);
+        if self.misses >= TRY_AGAIN_AFTER {
+            self.misses = 0;
+            self.poll = most;
+        } else if self.misses > 2 {
+            self.poll = self.poll.checked_div(2).unwrap_or_default();
+        }
+    }
+}
+
+impl VhostUserBackend for Endpoint {
+    type Bitmap = ();
+    type Vring = Vring;
+
+    fn num_queues(&self) -> usize {
+        1
+    }
+
+    fn max_queue_size(&self) -> usize {
+        MAX_QUEUE_SIZE
+    }
+
+    fn features(&self) -> u64 {
+        1 << VIRTIO_F_VERSION_1 | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+    }
+
+    fn protocol_features(&self) -> VhostUserProtocolFeatures {
+        VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::REPLY_ACK
+    }
+
+    fn set_event_idx(&self, _enabled: bool) {
+        // Not offered.
+    }
+
+    fn get_config(&self, offset: u32, size: u32) -> Vec<u8> {
+        let size = usize::try_from(size).unwrap_or(PAGE).min(PAGE);
+        let mut out = vec![0; size];
+        self.config.read(u64::from(offset), &mut out);
+        out
+    }
+
+    fn set_config(&self, offset: u32, data: &[u8]) -> io::Result<()> {
+        if offset != CONFIG_CONTROL {
+            self.write_config(offset, data);
+            return Ok(());
+        }
+        let request = <[u8; 4]>::try_from(data)
+            .ok()
+            .and_then(|number| Control::from_number(u32::from_le_bytes(number)))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no request of this number"))?;
+        tracing::debug!(?request, "the monitor asks");
+        self.control(request);
+        Ok(())
+    }
+
+    fn update_memory(&self, memory: Memory) -> io::Result<()> {
+        let mut window = None;
+        for region in memory.memory().iter() {
+            if let Some(shared) = SharedMemory::of_region(region)? {
+                let base = region.start_addr().0;
+                let config = Config {
+                    base,
+                    ..Config::default()
+                };
+                window = Some(Arc::new(Window {
+                    crb: Crb::new(shared, config),
+                    base,
+                }));
+            }
+        }
+        lock(&self.window).clone_from(&window);
+        let mut worker = lock(&self.worker);
+        worker.window = window;
+        worker.memory = Some(memory);
+        Ok(())
+    }
+
+    fn exit_event(&self, _thread: usize) -> Option<(EventConsumer, EventNotifier)> {
+        lock(&self.exit).take()
+    }
+
+    fn handle_event(&self, queue: u16, events: EventSet, vrings: &[Vring], _thread: usize) -> io::Result<()> {
+        match vrings.get(usize::from(queue)) {
+            Some(vring) if events == EventSet::IN => {
+                // A queue that cannot be read is the monitor's fault: it stays dead, the process lives on.
+                if let Err(error) = self.serve(vring) {
+                    tracing::warn!(%error, "queue 0 is broken; it is ignored until the monitor sets it up again");
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The lock of something that no panic can leave half changed: a panic ends the process.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,69 @@
+//! The vhost-user server: one monitor after another, each with the same TPM.
+
+mod device;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use vhost::vhost_user::{Error, Listener};
+use vhost_user_backend::VhostUserDaemon;
+use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
+
+use self::device::Endpoint;
+use crate::device::Device;
+use crate::socket::{self, SocketError};
+
+/// Why the vhost-user socket could not be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VhostUserError {
+    /// The socket could not be made.
+    #[error("the vhost-user server has no socket")]
+    Socket(#[from] SocketError),
+    /// No thread, event or memory for a connection.
+    #[error("no resources to serve a monitor")]
+    Resources(#[source] io::Error),
+    /// The connection could not be set up.
+    #[error("cannot serve a monitor: {0}")]
+    Daemon(vhost_user_backend::Error),
+}
+
+/// Listens on a socket and serves monitors from a thread of its own, until the process ends.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub(crate) fn spawn(path: &Path, tpm: Arc<Device>, most_poll: Duration) -> Result<JoinHandle<()>, VhostUserError> {
+    let mut listener = Listener::from(socket::listen(path)?);
+    tracing::info!("vhost-user on {}", path.display());
+    std::thread::Builder::new()
+        .name("vhost-user".to_owned())
+        .spawn(move || {
+            loop {
+                match serve_one(&mut listener, Arc::clone(&tpm), most_poll) {
+                    Ok(()) => tracing::info!("the monitor has left"),
+                    Err(error) => {
+                        tracing::warn!("a monitor was dropped: {error}");
+                        // Whoever connects again and again must not fill the log.
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                }
+            }
+        })
+        .map_err(VhostUserError::Resources)
+}
+
+/// Serves one connection from its beginning to its end.
+fn serve_one(listener: &mut Listener, tpm: Arc<Device>, most_poll: Duration) -> Result<(), VhostUserError> {
+    let endpoint = Endpoint::new(tpm, most_poll).map_err(VhostUserError::Resources)?;
+    let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
+    let mut daemon = VhostUserDaemon::new("vhost-user-tpm".to_owned(), Arc::new(endpoint), memory)
+        .map_err(VhostUserError::Daemon)?;
+    daemon.start(listener).map_err(VhostUserError::Daemon)?;
+    match daemon.wait() {
+        // A monitor that ends, however it does, is nothing to worry about.
+        Err(vhost_user_backend::Error::HandleRequest(Error::Disconnected | Error::PartialMessage)) => Ok(()),
+        result => result.map_err(VhostUserError::Daemon),
+    }
+}

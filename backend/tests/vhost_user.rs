@@ -1,0 +1,217 @@
+//! The daemon behind a CRB window: what a guest's driver does, over the monitor's side of `crb-interface`.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crb_interface::frontend::{Frontend, FrontendConfig};
+use crb_interface::layout;
+use tempfile::TempDir;
+
+const STARTUP: &[u8] = b"\x80\x01\0\0\0\x0c\0\0\x01\x44\0\0";
+const GET_RANDOM: &[u8] = b"\x80\x01\0\0\0\x0c\0\0\x01\x7b\0\x10";
+
+/// A daemon with its state; killed when dropped.
+struct Daemon {
+    child: Child,
+    directory: TempDir,
+}
+
+impl Daemon {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let child = Self::spawn(directory.path());
+        Self { child, directory }
+    }
+
+    fn spawn(directory: &Path) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_vhost-device-tpm"))
+            .args(["serve", "--log-level", "warn", "--state-dir"])
+            .arg(directory.join("state"))
+            .arg("--socket-path")
+            .arg(directory.join("tpm.sock"))
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap()
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("tpm.sock")
+    }
+
+    /// Kills the process without warning, and starts it again.
+    fn crash(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = Self::spawn(self.directory.path());
+    }
+
+    fn attach(&self) -> Frontend {
+        Frontend::connect(FrontendConfig::new(self.socket())).unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read32(frontend: &Frontend, register: u64) -> u32 {
+    let mut bytes = [0; 4];
+    frontend.read(register, &mut bytes);
+    u32::from_le_bytes(bytes)
+}
+
+fn write32(frontend: &Frontend, register: u64, value: u32) {
+    frontend.write(register, &value.to_le_bytes());
+}
+
+/// One command as Linux' tpm_crb sends it; returns the response.
+fn transact(frontend: &Frontend, command: &[u8]) -> Vec<u8> {
+    write32(frontend, layout::LOC_CTRL, 1);
+    assert_eq!(read32(frontend, layout::LOC_STS) & 1, 1, "the locality is granted");
+    write32(frontend, layout::CTRL_REQ, 1);
+    assert_eq!(read32(frontend, layout::CTRL_STS), 0, "ready");
+    for (at, piece) in (0u64..).zip(command.chunks(8)) {
+        frontend.write(layout::DATA_BUFFER + at * 8, piece);
+    }
+    write32(frontend, layout::CTRL_START, 1);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while read32(frontend, layout::CTRL_START) != 0 {
+        assert!(Instant::now() < deadline, "no answer");
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    let mut header = [0; 10];
+    frontend.read(layout::DATA_BUFFER, &mut header);
+    let mut response = vec![0; u32::from_be_bytes(header[2..6].try_into().unwrap()) as usize];
+    frontend.read(layout::DATA_BUFFER, &mut response);
+    write32(frontend, layout::CTRL_REQ, 2);
+    write32(frontend, layout::LOC_CTRL, 2);
+    response
+}
+
+fn code(response: &[u8]) -> u32 {
+    u32::from_be_bytes(response[6..10].try_into().unwrap())
+}
+
+/// TPM2_PCR_Read of PCR 0 in the SHA-256 bank: the value.
+fn pcr0(frontend: &Frontend) -> Vec<u8> {
+    let command = b"\x80\x01\0\0\0\x14\0\0\x01\x7e\0\0\0\x01\0\x0b\x03\x01\0\0";
+    let response = transact(frontend, command);
+    assert_eq!(code(&response), 0);
+    response[response.len() - 32..].to_vec()
+}
+
+#[test]
+fn a_guest_starts_its_tpm_and_reads_random_numbers() {
+    let daemon = Daemon::start();
+    let frontend = daemon.attach();
+    assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0x100, "TPM_RC_INITIALIZE");
+    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    for _ in 0..1000 {
+        assert_eq!(transact(&frontend, GET_RANDOM).len(), 10 + 2 + 16);
+    }
+}
+
+#[test]
+fn a_reset_machine_has_a_tpm_that_waits_for_startup() {
+    let daemon = Daemon::start();
+    let frontend = daemon.attach();
+    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    assert_eq!(code(&transact(&frontend, STARTUP)), 0x100);
+    frontend.reset().unwrap();
+    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+}
+
+#[test]
+fn a_restarted_process_goes_on_with_spoilt_pcr() {
+    let mut daemon = Daemon::start();
+    let frontend = daemon.attach();
+    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    assert_eq!(pcr0(&frontend), [0; 32]);
+    daemon.crash();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // Until the process is back the guest is told to try again.
+    loop {
+        let response = transact(&frontend, GET_RANDOM);
+        match code(&response) {
+            0 => break,
+            0x922 | 0x101 => assert!(Instant::now() < deadline, "never attached again"),
+            other => panic!("{other:#x}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_ne!(
+        pcr0(&frontend),
+        [0; 32],
+        "nothing that was measured can be claimed again"
+    );
+    frontend.reset().unwrap();
+    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    assert_eq!(pcr0(&frontend), [0; 32]);
+}
+
+#[test]
+fn one_monitor_after_another_is_served() {
+    let daemon = Daemon::start();
+    for _ in 0..5 {
+        let frontend = daemon.attach();
+        assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    }
+}
+
+#[test]
+fn nonsense_on_the_socket_costs_only_its_own_connection() {
+    let daemon = Daemon::start();
+    drop(daemon.attach());
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as u32
+    };
+    for _ in 0..200 {
+        let mut stream = UnixStream::connect(daemon.socket()).unwrap();
+        for _ in 0..random() % 4 {
+            // A header of a message that exists, with a size that is seldom right, and random content.
+            let size = random() % 64;
+            let mut message = Vec::new();
+            for word in [random() % 45, 1 | (random() & 8), size] {
+                message.extend(word.to_le_bytes());
+            }
+            message.extend((0..size).map(|_| random() as u8));
+            if stream.write_all(&message).is_err() {
+                break;
+            }
+        }
+    }
+    let frontend = daemon.attach();
+    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+}
+
+#[test]
+fn random_accesses_of_a_guest_leave_the_process_serving() {
+    let daemon = Daemon::start();
+    let frontend = daemon.attach();
+    let mut state = 7u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state >> 33
+    };
+    for _ in 0..10_000 {
+        let offset = random() % 5 * 0x1000
+            + if random() % 2 == 0 {
+                random() % 0x90
+            } else {
+                random() % 0x1000
+            };
+        let value = [1u64, 2, 4, 0, random()][(random() % 5) as usize].to_le_bytes();
+        frontend.write(offset, &value[..1 + (random() % 8) as usize]);
+    }
+    frontend.reset().unwrap();
+    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
+}
