@@ -25,20 +25,22 @@ impl Marshal for CurveDetail {
         curve.marshal(sink);
         curve.bits().marshal(sink);
         // The KDF of key agreement, with a hash of the curve's strength; no curve asks for a signature scheme.
-        KdfScheme(Some((Kdf::Kdf1Sp80056a, hash_of_strength(curve)))).marshal(sink);
+        KdfScheme(agreement_hash(curve).map(|hash| (Kdf::Kdf1Sp80056a, hash))).marshal(sink);
         ALG_NULL.marshal(sink);
         let CurveParameters { p, a, b, gx, gy, n, h } = parameters::of(curve);
         for number in [p, a, b, gx, gy, n, h] {
-            put_sized(sink, number);
+            put_sized(sink, &number);
         }
     }
 }
 
-const fn hash_of_strength(curve: Curve) -> HashAlg {
-    match curve.bits() {
-        ..=256 => HashAlg::Sha256,
-        257..=384 => HashAlg::Sha384,
-        _ => HashAlg::Sha512,
+const fn agreement_hash(curve: Curve) -> Option<HashAlg> {
+    match curve {
+        Curve::P192 | Curve::P224 | Curve::P256 => Some(HashAlg::Sha256),
+        Curve::P384 => Some(HashAlg::Sha384),
+        Curve::P521 => Some(HashAlg::Sha512),
+        Curve::BnP256 | Curve::BnP638 => None,
+        Curve::Sm2P256 => Some(HashAlg::Sm3),
     }
 }
 
