@@ -2,6 +2,10 @@
 //!
 //! The groups are those of the curves' crates; what is here is written once for all of them. Numbers that come from
 //! outside may be shorter than their curve has it, as TPM2B structures allow; those that go out are padded.
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "scalars, field elements and points neither overflow nor panic"
+)]
 
 mod curves;
 mod ecdsa;
