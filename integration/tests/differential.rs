@@ -10,7 +10,7 @@ use integration::{run, scenarios};
 
 /// The daemon, which the build of the workspace leaves beside the tests.
 fn ours() -> Kind {
-    let mut folder = std::env::current_exe().unwrap();
+    let mut folder = std::env::current_exe().expect("a test knows its own program");
     folder.pop();
     if folder.ends_with("deps") {
         folder.pop();

@@ -181,10 +181,9 @@ impl Tpm {
 
     /// How many more counters there is room for (TPM_PT_NV_COUNTERS_AVAIL).
     pub(crate) fn nv_counters_available(&self) -> usize {
+        // Eight bytes a counter.
         let bytes = NV_CAPACITY.saturating_sub(self.nv_used(false));
-        MAX_NV_INDICES
-            .saturating_sub(self.nv.nv.len())
-            .min(bytes / size_of::<u64>())
+        MAX_NV_INDICES.saturating_sub(self.nv.nv.len()).min(bytes >> 3)
     }
 
     /// Adds an index: TPM_RC_NV_DEFINED when it is there, TPM_RC_NV_SPACE when there is no room for it.

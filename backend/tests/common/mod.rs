@@ -1,5 +1,11 @@
 //! A daemon under test, and clients that speak its sockets' protocols as bytes.
-#![allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "each test program uses a part, and a test may panic"
+)]
 
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};
 use std::mem::MaybeUninit;

@@ -210,8 +210,11 @@ fn handles(tpm: &Tpm, first: u32) -> RcResult<Vec<Handle>> {
     })
 }
 
+/// Whether a PCR has an attribute.
+type PcrProperty = fn(PcrAttributes) -> bool;
+
 /// TPM_PT_PCR (Part 2, 6.14), with the attribute of a PCR that each is about.
-const PCR_PROPERTIES: &[(u32, fn(PcrAttributes) -> bool)] = &[
+const PCR_PROPERTIES: &[(u32, PcrProperty)] = &[
     (0x00, |pcr| pcr.state_save),
     (0x01, |pcr| pcr.extend_localities & 1 != 0),
     (0x02, |pcr| pcr.reset_localities & 1 != 0),
@@ -230,7 +233,7 @@ const PCR_PROPERTIES: &[(u32, fn(PcrAttributes) -> bool)] = &[
 ];
 
 /// TPMS_TAGGED_PCR_SELECT (Part 2, 10.8.3).
-fn tagged_pcr_select(tag: u32, has: fn(PcrAttributes) -> bool) -> [u8; 8] {
+fn tagged_pcr_select(tag: u32, has: PcrProperty) -> [u8; 8] {
     let selected = (0..PCR_COUNT)
         .filter(|number| pcr::attributes(*number).is_some_and(has))
         .fold(0u32, |bits, number| bits | 1u32.wrapping_shl(number));

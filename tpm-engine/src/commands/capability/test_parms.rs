@@ -14,7 +14,7 @@ command! {
 
 fn run(_: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
     // What this TPM's profile does not have was refused while it was read.
-    drop(params.parameters);
+    let Params { parameters: _ } = params;
     Ok(Reply {})
 }
 

@@ -1,7 +1,7 @@
 //! The numbers that make each curve, out of the arithmetic that works with them.
 
 use crypto_bigint::ArrayEncoding as _;
-use elliptic_curve::{Curve as _, Field as _, PrimeField as _};
+use elliptic_curve::{Field as _, PrimeField as _};
 use primeorder::PrimeCurveParams;
 
 use super::{Coordinate, with_curve};
