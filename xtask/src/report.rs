@@ -1,7 +1,7 @@
 //! Progress lines, and the table that closes a run.
 
 use std::fmt;
-use std::io::{IsTerminal, stdout};
+use std::io::{IsTerminal, Write, stdout};
 use std::ops::AddAssign;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -84,6 +84,10 @@ impl Style {
         self.paint("1", text)
     }
 
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
     pub(crate) fn good(self, text: &str) -> String {
         self.paint("32", text)
     }
@@ -104,6 +108,59 @@ impl Style {
             self.warn("SKIPPED")
         } else {
             self.good("ok")
+        }
+    }
+}
+
+/// A line that grows: what is done, then what came of it. Its notes stand below it.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    style: Style,
+    text: String,
+    notes: Vec<String>,
+    started: Instant,
+    open: bool,
+}
+
+impl Progress {
+    pub(crate) fn begin(style: Style, text: &str) -> Self {
+        if style.colour {
+            print!("  {} {text} ...", style.warn("…"));
+            // Only how soon it is seen depends on it.
+            let _ = stdout().flush();
+        }
+        Self {
+            style,
+            text: text.to_owned(),
+            notes: Vec::new(),
+            started: Instant::now(),
+            open: true,
+        }
+    }
+
+    pub(crate) fn note(&mut self, text: &str) {
+        self.notes.push(text.to_owned());
+    }
+
+    pub(crate) fn ok(&mut self, result: &str) {
+        self.end(&self.style.good("✔"), result);
+    }
+
+    pub(crate) fn failed(&mut self, result: &str) {
+        self.end(&self.style.bad("✘ FAILED"), result);
+    }
+
+    fn end(&mut self, mark: &str, result: &str) {
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        let start = if self.style.colour { "\r\x1b[K" } else { "" };
+        let seconds = self
+            .style
+            .dim(&format!("({:.1} s)", self.started.elapsed().as_secs_f64()));
+        println!("{start}  {mark} {}: {} {seconds}", self.text, self.style.bold(result));
+        for note in self.notes.drain(..) {
+            println!("      {}", self.style.dim(&note));
         }
     }
 }

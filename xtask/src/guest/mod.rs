@@ -1,0 +1,50 @@
+//! A guest with a TPM: Debian's own kernel and tpm2-tools under an unmodified QEMU, booted by UEFI.
+
+mod event;
+mod initramfs;
+mod kernel;
+mod play;
+mod vm;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+pub(crate) use event::Event;
+pub(crate) use play::{Stage, Story, play};
+pub(crate) use vm::Vm;
+
+use crate::machine::{self, Tool};
+use crate::process;
+
+/// What booting a guest needs.
+const TOOLS: &[Tool] = &[
+    Tool::new("qemu-system-x86_64", "qemu-system-x86"),
+    Tool::file(vm::FIRMWARE, "ovmf"),
+    Tool::file(initramfs::BUSYBOX, "busybox-static"),
+    Tool::new("cpio", "cpio"),
+    Tool::new("ldd", "libc-bin"),
+    Tool::new("tpm2", "tpm2-tools"),
+    Tool::file(initramfs::TCTI, "libtss2-tcti-device0"),
+];
+
+/// The kernel and the initial file system.
+#[derive(Debug)]
+pub(crate) struct Images {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initramfs: PathBuf,
+}
+
+/// Installs what is missing, fetches the kernel, packs the initial file system.
+///
+/// # Errors
+/// Something cannot be had or made.
+pub(crate) fn prepare() -> Result<Images> {
+    machine::require(TOOLS)?;
+    let folder = process::root().join("target/guest");
+    std::fs::create_dir_all(&folder)?;
+    Ok(Images {
+        kernel: kernel::fetch(&folder)?,
+        initramfs: initramfs::pack(&folder)?,
+    })
+}

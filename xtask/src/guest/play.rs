@@ -1,0 +1,70 @@
+//! Follows a scenario step by step.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::{Event, Vm};
+use crate::report::{Counts, Progress, Style};
+
+/// What a scenario has told so far.
+#[derive(Debug, Default)]
+pub(crate) struct Story {
+    pub(crate) counts: Counts,
+    /// Release of the guest's kernel.
+    pub(crate) kernel: String,
+    /// What each step that succeeded said.
+    pub(crate) results: Vec<String>,
+    /// Files that the guest sent.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Why a scenario stopped telling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its guest is off.
+    Off,
+    /// It asks that the TPM's process be killed.
+    Kill,
+}
+
+/// Follows a guest until it is off or asks for something. A step that fails is counted, not an error.
+///
+/// # Errors
+/// The guest hangs, ends early or cannot be understood.
+pub(crate) fn play(vm: &mut Vm, story: &mut Story) -> Result<Stage> {
+    let mut progress = Progress::begin(Style::of_stdout(), "the firmware and the kernel boot");
+    let mut done = false;
+    while let Some(event) = vm.next()? {
+        match event {
+            Event::Boot(release) => {
+                progress.ok(&format!("Linux {release}"));
+                story.kernel = release;
+            }
+            Event::Step(text) => progress = Progress::begin(Style::of_stdout(), &text),
+            Event::Note(text) => progress.note(&text),
+            Event::Ok(text) => {
+                progress.ok(&text);
+                story.counts += Counts::PASSED;
+                story.results.push(text);
+            }
+            Event::Failed(text) => {
+                progress.failed(&text);
+                print!("{}", vm.log());
+                story.counts += Counts::FAILED;
+            }
+            Event::File { name, content } => {
+                story.files.insert(name, content);
+            }
+            Event::Reboot => progress = Progress::begin(Style::of_stdout(), "the machine is reset and boots again"),
+            Event::Kill => return Ok(Stage::Kill),
+            Event::Done => done = true,
+        }
+    }
+    if !done {
+        progress.failed("the guest went off in the middle");
+        print!("{}", vm.log());
+        story.counts += Counts::FAILED;
+    }
+    Ok(Stage::Off)
+}

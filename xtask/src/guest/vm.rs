@@ -1,0 +1,151 @@
+//! The virtual machine.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::{Event, Images};
+
+/// The firmware without Secure Boot: it measures all the same, and needs no system management mode.
+pub(super) const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE.fd";
+const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS.fd";
+
+/// How long a guest may be silent. A boot on a loaded machine is the longest silence.
+const SILENCE: Duration = Duration::from_secs(240);
+
+/// A running QEMU. It ends with this value.
+#[derive(Debug)]
+pub(crate) struct Vm {
+    child: Child,
+    lines: Receiver<String>,
+    folder: PathBuf,
+}
+
+impl Vm {
+    /// Boots a guest that runs a scenario.
+    ///
+    /// `control` is the control socket of its TPM, `arguments` go to the scenario by the kernel's command line, and
+    /// `folder` takes the firmware's variables and the console's log.
+    ///
+    /// # Errors
+    /// QEMU cannot be started.
+    pub(crate) fn start(
+        images: &Images,
+        control: &Path,
+        folder: &Path,
+        scenario: &str,
+        arguments: &str,
+        accelerator: &str,
+    ) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let variables = folder.join("firmware-variables.fd");
+        fs::copy(VARIABLES, &variables).with_context(|| format!("cannot copy {VARIABLES}"))?;
+        let mut command = Command::new("qemu-system-x86_64");
+        command.args(["-machine", "q35", "-accel", accelerator, "-cpu", "max", "-m", "512"]);
+        command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
+        command
+            .arg("-drive")
+            .arg(format!("if=pflash,format=raw,readonly=on,file={FIRMWARE}"));
+        command
+            .arg("-drive")
+            .arg(format!("if=pflash,format=raw,file={}", variables.display()));
+        command
+            .arg("-chardev")
+            .arg(format!("socket,id=chrtpm,path={}", control.display()));
+        command.args([
+            "-tpmdev",
+            "emulator,id=tpm0,chardev=chrtpm",
+            "-device",
+            "tpm-crb,tpmdev=tpm0",
+        ]);
+        command
+            .arg("-serial")
+            .arg(format!("file:{}", folder.join("console.log").display()));
+        command.args(["-serial", "stdio"]);
+        command
+            .arg("-kernel")
+            .arg(&images.kernel)
+            .arg("-initrd")
+            .arg(&images.initramfs);
+        command
+            .arg("-append")
+            .arg(format!("console=ttyS0 scenario={scenario} {arguments}"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(folder.join("qemu.log"))?);
+        let mut child = command.spawn().context("cannot start qemu-system-x86_64")?;
+        let stdout = child.stdout.take().context("QEMU has no output")?;
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self {
+            child,
+            lines,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// What the guest says next; `None` when it has powered off.
+    ///
+    /// # Errors
+    /// The guest hangs, or says what nobody understands. The message has the end of its console.
+    pub(crate) fn next(&mut self) -> Result<Option<Event>> {
+        let deadline = Instant::now() + SILENCE;
+        loop {
+            match self
+                .lines
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
+                Ok(line) => {
+                    if let Some(event) = Event::parse(&line)? {
+                        return Ok(Some(event));
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = self.child.wait()?;
+                    if !status.success() {
+                        bail!("QEMU: {status}\n{}", self.log());
+                    }
+                    return Ok(None);
+                }
+                Err(RecvTimeoutError::Timeout) => bail!("the guest hangs\n{}", self.log()),
+            }
+        }
+    }
+
+    /// What QEMU complained about, and the end of the guest's console.
+    pub(crate) fn log(&self) -> String {
+        let mut text = String::new();
+        for name in ["qemu.log", "console.log"] {
+            let content = fs::read(self.folder.join(name)).unwrap_or_default();
+            let content = String::from_utf8_lossy(&content).into_owned();
+            let lines: Vec<&str> = content.lines().collect();
+            for line in lines.iter().skip(lines.len().saturating_sub(25)) {
+                text.push_str("      | ");
+                text.extend(line.chars().filter(|c| !c.is_control()));
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        // It may have ended already; nothing else can be done about either failure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
