@@ -22,7 +22,7 @@ use crate::state::orderly::{ClearState, ClockRecord, OrderlyNv, ResetState};
 use crate::state::pcr::PcrValues;
 use crate::state::persistent::{
     AuthPolicy, CURRENT_DERIVATION, CommandAudit, CommandSet, Counters, DictionaryAttack, Hierarchies, HierarchyRecord,
-    PcrAllocation, Persistent, PresenceCommands, PrimarySeed, SEED_SIZE,
+    Management, PcrAllocation, Persistent, PrimarySeed, SEED_SIZE,
 };
 use crate::state::time::Timer;
 use crate::types::pcr::PcrSelection;
@@ -148,6 +148,8 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) locality: Locality,
+    /// The command is not to be audited: it changed the hash of the command audit.
+    pub(crate) unaudited: bool,
     /// A sequence that ends with this command: flushed when the response has been authorized with its value.
     pub(crate) flush_after: Option<Handle>,
 }
@@ -268,6 +270,7 @@ impl Tpm {
             phase: Phase::Off,
             current: Current {
                 locality: Locality::ZERO,
+                unaudited: false,
                 flush_after: None,
             },
             rng,
@@ -529,8 +532,9 @@ fn factory_state(rng: &mut HmacDrbg, profile: &Profile) -> Persistent {
             // TPM2_SetCommandCodeAuditStatus is always audited (Part 3, 21.2).
             commands: CommandSet::of(&[0x140]),
         }),
-        presence: Arc::new(PresenceCommands {
-            commands: CommandSet::default(),
+        management: Arc::new(Management {
+            presence: CommandSet::default(),
+            algorithm_set: 0,
         }),
         saved: None,
         clock: Arc::new(ClockRecord {

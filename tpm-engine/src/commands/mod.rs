@@ -240,6 +240,7 @@ pub(crate) mod clock;
 pub(crate) mod dictionary_attack;
 pub(crate) mod hash;
 pub(crate) mod hierarchy;
+pub(crate) mod management;
 pub(crate) mod nv;
 pub(crate) mod object;
 pub(crate) mod pcr;
@@ -262,6 +263,7 @@ commands![
     nv::define_space::NvDefineSpace,
     pcr::allocate::PcrAllocate,
     pcr::set_auth::policy::PcrSetAuthPolicy,
+    management::presence_commands::PpCommands,
     hierarchy::set_primary_policy::SetPrimaryPolicy,
     clock::rate_adjust::ClockRateAdjust,
     object::create_primary::CreatePrimary,
@@ -277,6 +279,8 @@ commands![
     pcr::event::PcrEvent,
     pcr::reset::PcrReset,
     hash::sequence::complete::SequenceComplete,
+    management::set_algorithm_set::SetAlgorithmSet,
+    management::audit_status::SetCommandCodeAuditStatus,
     selftest::incremental::IncrementalSelfTest,
     selftest::full::SelfTest,
     startup::startup::Startup,

@@ -16,6 +16,7 @@ impl Tpm {
     /// Runs one command and writes its response; never fails, as every error is a response code.
     pub fn execute(&mut self, locality: Locality, command: &[u8], response: &mut ResponseBuffer) {
         self.current.locality = locality;
+        self.current.unaudited = false;
         self.current.flush_after = None;
         let result = self.run(command, response.buffer());
         // Whatever a failed command had staged is undone: nothing has changed.
@@ -103,7 +104,7 @@ impl Tpm {
 
     /// Whether the command needs physical presence when the platform authorizes it (Part 3, 26.2).
     pub(crate) fn needs_presence(&self, info: &CommandInfo) -> bool {
-        info.has(Flag::Presence) || self.nv.presence.commands.has(info.code)
+        info.has(Flag::Presence) || self.nv.management.presence.has(info.code)
     }
 
     /// Whether physical presence is asserted by the host.

@@ -110,7 +110,7 @@ impl Tpm {
     /// Extends the command audit digest when the command is audited (Part 1, 34).
     fn audit_command(&mut self, call: &Call<'_>, params: &[u8]) {
         let audit = &self.nv.audit;
-        if !audit.commands.has(call.info.code) {
+        if self.current.unaudited || !audit.commands.has(call.info.code) {
             return;
         }
         let alg = audit.hash_alg;

@@ -19,14 +19,14 @@ const FORMAT: u16 = 1;
 
 /// Names of records: one byte for what there is one of, a byte and a handle for the rest.
 mod key {
-    /// Form version and profile name. Its presence says that the TPM was manufactured.
+    /// Form version and profile name. Its management says that the TPM was manufactured.
     pub(super) const MANUFACTURED: u8 = b'M';
     pub(super) const HIERARCHIES: u8 = b'H';
     pub(super) const DICTIONARY_ATTACK: u8 = b'D';
     pub(super) const COUNTERS: u8 = b'C';
     pub(super) const PCR: u8 = b'P';
     pub(super) const AUDIT: u8 = b'A';
-    pub(super) const PRESENCE: u8 = b'Y';
+    pub(super) const MANAGEMENT: u8 = b'Y';
     pub(super) const SAVED: u8 = b'S';
     pub(super) const CLOCK: u8 = b'T';
     pub(super) const NV_INDEX: u8 = b'n';
@@ -149,7 +149,7 @@ fn difference(old: Option<&Persistent>, new: &Persistent) -> Vec<Change> {
         counters,
         pcr,
         audit,
-        presence,
+        management,
         saved,
         clock,
         nv,
@@ -166,7 +166,7 @@ fn difference(old: Option<&Persistent>, new: &Persistent) -> Vec<Change> {
     single(&mut changes, key::COUNTERS, old.map(|old| &old.counters), counters);
     single(&mut changes, key::PCR, old.map(|old| &old.pcr), pcr);
     single(&mut changes, key::AUDIT, old.map(|old| &old.audit), audit);
-    single(&mut changes, key::PRESENCE, old.map(|old| &old.presence), presence);
+    single(&mut changes, key::MANAGEMENT, old.map(|old| &old.management), management);
     single(&mut changes, key::CLOCK, old.map(|old| &old.clock), clock);
     match (old.and_then(|old| old.saved.as_ref()), saved) {
         (old, Some(saved)) => single(&mut changes, key::SAVED, old, saved),
@@ -232,14 +232,14 @@ fn decode(mut records: BTreeMap<Vec<u8>, Vec<u8>>, profile: &'static Profile) ->
     let mut one = |name: u8| (vec![name], records.remove([name].as_slice()));
     let (hierarchies, da, counters) = (one(key::HIERARCHIES), one(key::DICTIONARY_ATTACK), one(key::COUNTERS));
     let (pcr, audit, clock, saved) = (one(key::PCR), one(key::AUDIT), one(key::CLOCK), one(key::SAVED));
-    let presence = one(key::PRESENCE);
+    let management = one(key::MANAGEMENT);
     let mut state = Persistent {
         hierarchies: required(hierarchies, profile)?,
         da: required(da, profile)?,
         counters: required(counters, profile)?,
         pcr: required(pcr, profile)?,
         audit: required(audit, profile)?,
-        presence: required(presence, profile)?,
+        management: required(management, profile)?,
         clock: required(clock, profile)?,
         saved: match saved {
             (_, None) => None,

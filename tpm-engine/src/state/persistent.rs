@@ -104,10 +104,13 @@ structure! {
         pub(crate) commands: CommandSet,
     }
 
-    /// The commands for which TPM2_PP_Commands requires physical presence (Part 3, 26.2).
+    /// What the platform manages (Part 3, 26).
     #[derive(Debug, Clone)]
-    pub(crate) struct PresenceCommands {
-        pub(crate) commands: CommandSet,
+    pub(crate) struct Management {
+        /// The commands for which TPM2_PP_Commands requires physical presence.
+        pub(crate) presence: CommandSet,
+        /// TPM2_SetAlgorithmSet.
+        pub(crate) algorithm_set: u32,
     }
 
     /// An NV index: its public area, authorization value and contents.
@@ -208,7 +211,7 @@ pub(crate) struct Persistent {
     pub(crate) counters: Arc<Counters>,
     pub(crate) pcr: Arc<PcrAllocation>,
     pub(crate) audit: Arc<CommandAudit>,
-    pub(crate) presence: Arc<PresenceCommands>,
+    pub(crate) management: Arc<Management>,
     /// What TPM2_Shutdown saved; `None` after it was used or made void.
     pub(crate) saved: Option<Arc<super::orderly::SavedState>>,
     /// The clock as last written (Part 1, 36.3).

@@ -196,7 +196,7 @@ fn variable(tpm: &Tpm) -> Vec<Property> {
         (0x20A, count(counters.count())),
         // TPM_PT_NV_COUNTERS_AVAIL.
         (0x20B, count(tpm.nv_counters_available())),
-        (0x20C, 0),
+        (0x20C, nv.management.algorithm_set),
         (0x20D, count(tpm.profile.curves.len())),
         (0x20E, nv.da.failed_tries),
         (0x20F, nv.da.max_tries),
