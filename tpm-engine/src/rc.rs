@@ -75,6 +75,12 @@ impl Rc {
         self.0.get()
     }
 
+    /// The code of a response header; `None` for success.
+    #[cfg(test)]
+    pub(crate) fn from_code(code: u32) -> Option<Self> {
+        NonZeroU32::new(code).map(Self)
+    }
+
     const fn is_bare_format_one(self) -> bool {
         let code = self.get();
         code & FMT1 != 0 && code & (PARAMETER | 0xF00) == 0

@@ -344,3 +344,6 @@ pub(crate) fn find(profile: &Profile, code: u32) -> RcResult<&'static CommandInf
         .filter(|info| !profile.commands_off.contains(&info.code))
         .ok_or(Rc::COMMAND_CODE)
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,7 +166,12 @@ fn difference(old: Option<&Persistent>, new: &Persistent) -> Vec<Change> {
     single(&mut changes, key::COUNTERS, old.map(|old| &old.counters), counters);
     single(&mut changes, key::PCR, old.map(|old| &old.pcr), pcr);
     single(&mut changes, key::AUDIT, old.map(|old| &old.audit), audit);
-    single(&mut changes, key::MANAGEMENT, old.map(|old| &old.management), management);
+    single(
+        &mut changes,
+        key::MANAGEMENT,
+        old.map(|old| &old.management),
+        management,
+    );
     single(&mut changes, key::CLOCK, old.map(|old| &old.clock), clock);
     match (old.and_then(|old| old.saved.as_ref()), saved) {
         (old, Some(saved)) => single(&mut changes, key::SAVED, old, saved),

@@ -112,7 +112,10 @@ mod tests {
         assert_eq!(set(&mut tpm, "000c 00000000 00000000"), 0);
         assert!(tpm.tpm.reset.command_audit_digest.is_empty());
         tpm.run_ok("8001 0000000c 0000017b 0004");
-        assert_eq!((tpm.tpm.reset.command_audit_digest.len(), tpm.tpm.nv.audit.counter), (48, 2));
+        assert_eq!(
+            (tpm.tpm.reset.command_audit_digest.len(), tpm.tpm.nv.audit.counter),
+            (48, 2)
+        );
     }
 
     #[test]

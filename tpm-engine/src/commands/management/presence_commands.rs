@@ -46,7 +46,8 @@ mod tests {
     }
 
     fn clock_set(tpm: &mut Bench, handle: u32) -> u32 {
-        tpm.run(&with_passwords(0x128, &[handle], &[b""], &hex("0000000000001000"))).0
+        tpm.run(&with_passwords(0x128, &[handle], &[b""], &hex("0000000000001000")))
+            .0
     }
 
     fn listed(tpm: &mut Bench) -> Vec<u8> {
@@ -66,7 +67,10 @@ mod tests {
     fn the_platform_needs_presence_for_what_is_listed() {
         let mut tpm = Bench::started();
         tpm.presence.store(true, Ordering::Relaxed);
-        assert_eq!(set(&mut tpm, "00000003 00000128 0000017b 00001111 00000001 0000012d"), 0);
+        assert_eq!(
+            set(&mut tpm, "00000003 00000128 0000017b 00001111 00000001 0000012d"),
+            0
+        );
         assert_eq!(listed(&mut tpm), hex("00000128 0000012d"));
         tpm.presence.store(false, Ordering::Relaxed);
         assert_eq!(clock_set(&mut tpm, PLATFORM), 0x990);
