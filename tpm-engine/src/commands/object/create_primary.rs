@@ -20,7 +20,7 @@ use crate::types::ticket::Ticket;
 
 command! {
     /// TPM2_CreatePrimary: derives an object from a hierarchy's seed and loads it.
-    CreatePrimary = 0x131, [];
+    CreatePrimary = 0x131, [PresenceOptional];
     handles { primary: Hierarchy @ User }
     params {
         in_sensitive: Sized2B<SensitiveCreate>,

@@ -56,7 +56,7 @@ pub(crate) mod value {
 
     command! {
         /// TPM2_PCR_SetAuthValue: gives a group of PCR an authorization value, until TPM Reset or Restart.
-        PcrSetAuthValue = 0x183, [Nv];
+        PcrSetAuthValue = 0x183, [];
         handles { pcr: Pcr @ User }
         params { auth: Zeroizing<Digest> }
         reply {}
