@@ -276,17 +276,20 @@ impl Tpm {
         if options.salt_key == rh::NULL {
             return Ok((Vec::new(), Vec::new()));
         }
-        self.secret_for(options.salt_key, "SECRET")
+        // The TPM will say what it thinks of a key that is not there.
+        Ok(self
+            .secret_for(options.salt_key, "SECRET")?
+            .unwrap_or((Vec::new(), vec![1; 32])))
     }
 
-    /// A secret for the holder of a key that is loaded, and what encrypts it.
+    /// A secret for the holder of a key, and what encrypts it; nothing if no such key is loaded.
     ///
     /// # Errors
     /// The key is not a P-256 or RSA decryption key.
-    pub fn secret_for(&mut self, key: u32, label: &str) -> Result<(Vec<u8>, Vec<u8>)> {
-        let public = self
-            .peek(&build::read_public(key))?
-            .context("no key to encrypt a secret to")?;
+    pub fn secret_for(&mut self, key: u32, label: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let Some(public) = self.peek(&build::read_public(key))? else {
+            return Ok(None);
+        };
         let mut input = In(In(&public).b2()?);
         let (kind, hash) = (input.u16()?, input.u16()?);
         input.take(4)?;
@@ -303,14 +306,15 @@ impl Tpm {
             let secret = self.rng.bytes(crypto::size(hash)?);
             let seed = self.rng.bytes(64);
             let encrypted = crypto::oaep(hash, input.b2()?, label, &secret, &seed)?;
-            return Ok((secret, encrypted));
+            return Ok(Some((secret, encrypted)));
         }
         input.take(4)?;
         let (x, y) = (input.b2()?, input.b2()?);
         let scalar: [u8; 32] = self.rng.bytes(32).try_into().unwrap_or([1; 32]);
         let (our_x, our_y) = crypto::p256_public(&scalar)?;
         let z = crypto::p256_ecdh(&scalar, x, y)?;
-        Ok((crypto::kdfe(hash, &z, label, &our_x, x)?, build::point(&our_x, &our_y)))
+        let secret = crypto::kdfe(hash, &z, label, &our_x, x)?;
+        Ok(Some((secret, build::point(&our_x, &our_y))))
     }
 
     /// Sends a command that stays out of the transcript; the response's parameters if it succeeds.

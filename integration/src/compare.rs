@@ -90,7 +90,7 @@ impl Comparer {
                         command: sent_too,
                         ..
                     },
-                ) => {
+                ) if code(sent) == code(sent_too) => {
                     let name = name(sent);
                     let counts = outcome.counts.entry(name.clone()).or_default();
                     counts.0 += 1;

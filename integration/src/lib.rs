@@ -11,6 +11,7 @@ pub mod codes;
 pub mod compare;
 pub mod crypto;
 pub mod differences;
+pub mod generate;
 pub mod keys;
 pub mod peer;
 pub mod report;

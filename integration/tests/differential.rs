@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use integration::client::Tpm;
 use integration::compare::Comparer;
 use integration::differences::List;
+use integration::generate::{Generator, SEQUENCE};
 use integration::peer::Kind;
 use integration::report::Report;
 use integration::{run, scenarios};
@@ -41,6 +43,23 @@ fn scenarios_agree() {
         "{}",
         report.details(40)
     );
+}
+
+#[test]
+fn generated_commands_agree() {
+    let (ours, list, mut report) = (ours(), List::default(), Report::default());
+    for seed in 1..=4 {
+        let sequence = |tpm: &mut Tpm| Generator::new(seed).run(tpm, SEQUENCE);
+        let (theirs, mine) = run::both(&Kind::Swtpm, &ours, seed, &sequence).unwrap();
+        assert!(theirs.error.is_none(), "seed {seed}: {:?}", theirs.error);
+        let name = format!("seed {seed}");
+        report.add(
+            Comparer::default().compare(&name, &theirs.transcript, &mine.transcript),
+            &list,
+        );
+    }
+    println!("{}", report.table());
+    assert!(report.unexplained.is_empty(), "{}", report.details(4));
 }
 
 /// Whatever is random by nature must be known as such: the peer against itself shows no difference.

@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
+use integration::client::Tpm;
 use integration::compare::{Comparer, annotate};
 use integration::differences::List;
+use integration::generate::Generator;
 use integration::peer::Kind;
 use integration::report::Report;
-use integration::{run, scenarios};
+use integration::{generate, run, scenarios};
 
 #[derive(Debug, Parser)]
 #[command(about = "The same commands to our TPM and to another; prints where they differ")]
@@ -18,6 +20,15 @@ struct Args {
     /// Run the hand-written scenarios.
     #[arg(long)]
     scenarios: bool,
+    /// Send this many generated commands.
+    #[arg(long, default_value_t = 0)]
+    generate: usize,
+    /// The seed of the first generated sequence; the ones after it count up.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many commands of a sequence that differed to show.
+    #[arg(long, default_value_t = 12)]
+    last: usize,
     /// Only scenarios whose name has this in it.
     #[arg(long, default_value = "")]
     only: String,
@@ -72,6 +83,9 @@ fn main() -> Result<ExitCode> {
             report.unused = list.unused();
         }
     }
+    if args.generate > 0 {
+        generate(&args, &ours, &list, &mut report)?;
+    }
     println!("{}", report.table());
     println!("{}", report.details(args.show));
     Ok(if report.unexplained.is_empty() {
@@ -79,4 +93,55 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn generate(args: &Args, ours: &Kind, list: &List, report: &mut Report) -> Result<()> {
+    let (start, mut done, mut seed) = (Instant::now(), 0, args.seed);
+    while done < args.generate {
+        let count = generate::SEQUENCE.min(args.generate - done);
+        let sequence = |tpm: &mut Tpm| Generator::new(seed).run(tpm, count);
+        let (theirs, mine) = run::both(&Kind::Swtpm, ours, seed, &sequence)?;
+        done += theirs.transcript.len();
+        let name = format!("seed {seed}");
+        let mut outcome = Comparer::default().compare(&name, &theirs.transcript, &mine.transcript);
+        for (side, error) in [("theirs", &theirs.error), ("ours", &mine.error)] {
+            if let Some(error) = error {
+                println!("{name}: {side} ended early: {error:#}");
+            }
+        }
+        // The first difference explains those that follow it in the same sequence.
+        let first = outcome
+            .differences
+            .iter()
+            .position(|difference| list.explain(difference).is_none());
+        if let Some(first) = first {
+            let position = outcome.differences[first].position;
+            let (what, command) = (
+                outcome.differences[first].what.clone(),
+                outcome.differences[first].command.clone(),
+            );
+            outcome.differences.truncate(first + 1);
+            if report.unexplained.len() < args.show {
+                println!("{name}: {command} {what}; repeat with --generate {count} --seed {seed}");
+                let from = position.saturating_sub(args.last - 1);
+                for entry in theirs.transcript.iter().take(position + 1).skip(from) {
+                    println!("{}", annotate(entry));
+                }
+                if let Some(entry) = mine.transcript.get(position) {
+                    println!("ours:\n{}", annotate(entry));
+                }
+            }
+        }
+        report.add(outcome, list);
+        if let (Some(theirs), Some(ours)) = (theirs.resident_kib, mine.resident_kib) {
+            println!("{name}: {done} commands, memory: theirs {theirs} KiB, ours {ours} KiB");
+        }
+        seed += 1;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{done} commands in {seconds:.1} s: {:.0} a second, compared",
+        done as f64 / seconds
+    );
+    Ok(())
 }

@@ -56,7 +56,7 @@ impl Kind {
             }
             Self::Ours(program) => {
                 let mut command = Command::new(program);
-                command.args(["serve", "--log-level", "warn"]);
+                command.args(["serve", "--profile", "compat", "--log-level", "warn"]);
                 command.arg("--state-dir").arg(state).arg("--swtpm-socket").arg(socket);
                 command
             }

@@ -1,6 +1,6 @@
 //! Attestation, credentials, duplication (Part 3, 13 and 18).
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::{child, create, created, external, external_public, flush, known, primary, startup, storage};
 use crate::build::{self, Auth, Public, null, null_ticket, pcrs, scheme};
@@ -243,7 +243,7 @@ pub(super) fn credentials(tpm: &mut Tpm) -> Result<()> {
         tpm.run(build::activate_credential(object, key, &blob, &[]))?;
     }
     tpm.step("made elsewhere");
-    let (seed, secret) = tpm.secret_for(key, "IDENTITY")?;
+    let (seed, secret) = tpm.secret_for(key, "IDENTITY")?.context("a key")?;
     let mut credential = Out::new().b2(&[0x77; 24]).0;
     let sym = crypto::kdfa(alg::SHA256, &seed, "STORAGE", &name, &[], 128)?;
     crypto::aes_cfb(true, &sym, &[0; 16], &mut credential)?;
@@ -370,7 +370,7 @@ pub(super) fn duplication(tpm: &mut Tpm) -> Result<()> {
         }
         tpm.step("under a secret made here");
         let name = key.public.name()?;
-        let (seed, secret) = tpm.secret_for(parent, "DUPLICATE")?;
+        let (seed, secret) = tpm.secret_for(parent, "DUPLICATE")?.context("a key")?;
         let mut blob = Out::new().b2(&key.sensitive).0;
         let sym = crypto::kdfa(alg::SHA256, &seed, "STORAGE", &name, &[], 128)?;
         crypto::aes_cfb(true, &sym, &[0; 16], &mut blob)?;
