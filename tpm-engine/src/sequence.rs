@@ -3,16 +3,21 @@
 use arrayvec::ArrayVec;
 use zeroize::Zeroizing;
 
-use crate::bytes::Digest;
-use crate::crypto::hash::Hasher;
-use crate::crypto::hmac::Hmac;
+use crate::alg::HashAlg;
+use crate::bytes::{Bytes, Digest};
+use crate::crypto::hash::{HASH_STATE_SIZE, Hasher};
+use crate::crypto::hmac::{HMAC_STATE_SIZE, Hmac};
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
+use crate::rc::{Rc, RcResult};
 
-/// A sequence object.
-#[derive(Debug, Clone)]
-pub(crate) struct Sequence {
-    /// The authorization value given when it was started.
-    pub(crate) auth: Zeroizing<Digest>,
-    pub(crate) kind: SequenceKind,
+structure! {
+    /// A sequence object.
+    #[derive(Debug, Clone)]
+    pub(crate) struct Sequence {
+        /// The authorization value given when it was started.
+        pub(crate) auth: Zeroizing<Digest>,
+        pub(crate) kind: SequenceKind,
+    }
 }
 
 /// What a sequence computes.
@@ -29,4 +34,74 @@ pub(crate) enum SequenceKind {
     Hmac(Hmac),
     /// TPM2_HashSequenceStart without an algorithm: one hash for each PCR bank's algorithm.
     Event(ArrayVec<Hasher, 8>),
+}
+
+/// The running state of a hash, as a saved context holds it.
+impl Marshal for Hasher {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        self.alg().marshal(sink);
+        self.export().marshal(sink);
+    }
+}
+
+impl Unmarshal for Hasher {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let alg: HashAlg = reader.read()?;
+        let state: Zeroizing<Bytes<HASH_STATE_SIZE>> = reader.read()?;
+        Self::import(alg, &state).ok_or(Rc::VALUE)
+    }
+}
+
+/// The running state of an HMAC, as a saved context holds it.
+impl Marshal for Hmac {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        self.alg().marshal(sink);
+        self.export().marshal(sink);
+    }
+}
+
+impl Unmarshal for Hmac {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let alg: HashAlg = reader.read()?;
+        let state: Zeroizing<Bytes<HMAC_STATE_SIZE>> = reader.read()?;
+        Self::import(alg, &state).ok_or(Rc::VALUE)
+    }
+}
+
+impl Marshal for SequenceKind {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        match self {
+            Self::Hash { hasher, safe } => {
+                0u8.marshal(sink);
+                hasher.marshal(sink);
+                safe.is_some().marshal(sink);
+                safe.unwrap_or_default().marshal(sink);
+            }
+            Self::Hmac(hmac) => {
+                1u8.marshal(sink);
+                hmac.marshal(sink);
+            }
+            Self::Event(hashers) => {
+                2u8.marshal(sink);
+                hashers.marshal(sink);
+            }
+        }
+    }
+}
+
+impl Unmarshal for SequenceKind {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        Ok(match reader.read::<u8>()? {
+            0 => {
+                let (hasher, known, safe) = (reader.read()?, reader.read()?, reader.read()?);
+                Self::Hash {
+                    hasher,
+                    safe: Some(safe).filter(|_| known),
+                }
+            }
+            1 => Self::Hmac(reader.read()?),
+            2 => Self::Event(reader.read()?),
+            _ => return Err(Rc::VALUE),
+        })
+    }
 }

@@ -7,6 +7,7 @@ use crate::bytes::Digest;
 use crate::handle::{Handle, HandleType};
 use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
 use crate::rc::{Rc, RcResult};
+use crate::tpm::Tpm;
 use crate::types::symmetric::SymDef;
 
 /// Sessions that can exist, loaded or saved (TPM_PT_ACTIVE_SESSIONS_MAX).
@@ -189,7 +190,6 @@ pub(crate) enum Slot {
     /// The session's context is outside of the TPM; only the newest context of this number can be loaded.
     Saved {
         context_id: u64,
-        policy: bool,
     },
 }
 
@@ -199,7 +199,6 @@ structure! {
     pub(crate) struct SavedSession {
         pub(crate) slot: u16,
         pub(crate) context_id: u64,
-        pub(crate) policy: bool,
     }
 
     /// What an orderly shutdown keeps of the sessions: loaded ones are lost (Part 1, 30.4).
@@ -274,17 +273,72 @@ impl Sessions {
         self.slots
             .iter()
             .filter_map(|slot| match slot {
-                Slot::Saved { context_id, .. } => Some(*context_id),
+                Slot::Saved { context_id } => Some(*context_id),
                 _ => None,
             })
             .min()
     }
 
-    /// Puts a new session into a free slot (Part 3, 11.1: TPM_RC_SESSION_MEMORY, TPM_RC_SESSION_HANDLES).
-    pub(crate) fn insert(&mut self, session: Session) -> RcResult<Handle> {
+    /// Whether the session exists, loaded or saved. Of a saved one the handle need not tell the kind: TPM2_GetCapability
+    /// lists them all as HMAC sessions (Part 2, 7.2).
+    pub(crate) fn exists(&self, handle: Handle) -> bool {
+        match self.slot(handle) {
+            Some(Slot::Loaded(session)) => Some(session.handle_type()) == handle.kind(),
+            Some(Slot::Saved { .. }) => true,
+            Some(Slot::Free) | None => false,
+        }
+    }
+
+    /// Whether the numbers of contexts have run as far ahead of the oldest saved one as they may (Part 1, 30.5).
+    fn gap_is_full(&self) -> bool {
+        self.oldest_context()
+            .is_some_and(|oldest| self.context_counter.saturating_sub(oldest) > CONTEXT_GAP_MAX)
+    }
+
+    /// Whether another session can be started: TPM_RC_SESSION_MEMORY, TPM_RC_CONTEXT_GAP or TPM_RC_SESSION_HANDLES if
+    /// not.
+    pub(crate) fn check_room(&self) -> RcResult<()> {
         if self.loaded() >= MAX_LOADED_SESSIONS {
             return Err(Rc::SESSION_MEMORY);
         }
+        if self.gap_is_full() {
+            return Err(Rc::CONTEXT_GAP);
+        }
+        if self.active() >= MAX_ACTIVE_SESSIONS {
+            return Err(Rc::SESSION_HANDLES);
+        }
+        Ok(())
+    }
+
+    /// Whether the saved session can be loaded again: TPM_RC_SESSION_MEMORY if there is no room, and TPM_RC_CONTEXT_GAP if
+    /// the last room is needed for the oldest one, without which no context can be saved any more.
+    pub(crate) fn check_reload(&self, handle: Handle) -> RcResult<()> {
+        let room = MAX_LOADED_SESSIONS.saturating_sub(self.loaded());
+        if room == 0 {
+            return Err(Rc::SESSION_MEMORY);
+        }
+        let oldest = self.oldest_context();
+        let is_oldest = matches!(self.slot(handle), Some(Slot::Saved { context_id }) if Some(*context_id) == oldest);
+        if room == 1 && self.gap_is_full() && !is_oldest {
+            return Err(Rc::CONTEXT_GAP);
+        }
+        Ok(())
+    }
+
+    /// The number of the next session context: TPM_RC_CONTEXT_GAP or TPM_RC_TOO_MANY_CONTEXTS if there is none.
+    pub(crate) fn next_context(&self) -> RcResult<u64> {
+        if self.gap_is_full() {
+            Err(Rc::CONTEXT_GAP)
+        } else if self.context_counter == u64::MAX {
+            Err(Rc::TOO_MANY_CONTEXTS)
+        } else {
+            Ok(self.context_counter)
+        }
+    }
+
+    /// Puts a new session into a free slot; errors are those of [`Self::check_room`].
+    pub(crate) fn insert(&mut self, session: Session) -> RcResult<Handle> {
+        self.check_room()?;
         let free = (0u32..)
             .zip(self.slots.iter_mut())
             .find(|(_, slot)| matches!(slot, Slot::Free));
@@ -294,24 +348,19 @@ impl Sessions {
         Ok(handle)
     }
 
-    /// Removes the session, loaded or saved. False when there is none of this number.
-    pub(crate) fn flush(&mut self, handle: Handle) -> bool {
-        match self.slot_mut(handle) {
-            Some(slot) if !matches!(slot, Slot::Free) => {
-                *slot = Slot::Free;
-                true
-            }
-            _ => false,
+    /// Frees the slot of a session, loaded or saved.
+    fn free(&mut self, handle: Handle) {
+        if let Some(slot) = self.slot_mut(handle) {
+            *slot = Slot::Free;
         }
     }
 
     /// What an orderly shutdown keeps.
     pub(crate) fn save(&self) -> SavedSessions {
         let saved = self.iter().filter_map(|(index, slot)| match slot {
-            Slot::Saved { context_id, policy } => Some(SavedSession {
+            Slot::Saved { context_id } => Some(SavedSession {
                 slot: u16::try_from(index).ok()?,
                 context_id: *context_id,
-                policy: *policy,
             }),
             _ => None,
         });
@@ -331,11 +380,20 @@ impl Sessions {
             if let Some(slot) = sessions.slots.get_mut(usize::from(entry.slot)) {
                 *slot = Slot::Saved {
                     context_id: entry.context_id,
-                    policy: entry.policy,
                 };
             }
         }
         sessions
+    }
+}
+
+impl Tpm {
+    /// Ends a session, loaded or saved; if it was the exclusive audit session, there is none any more.
+    pub(crate) fn flush_session(&mut self, handle: Handle) {
+        self.sessions.free(handle);
+        if self.exclusive_audit == Some(handle) {
+            self.exclusive_audit = None;
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What tests of commands share: a TPM in memory, and commands as bytes.
 
+pub(crate) mod session;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -71,6 +73,8 @@ pub(crate) struct Bench {
     pub(crate) cancel: Arc<AtomicBool>,
     pub(crate) presence: Arc<AtomicBool>,
     response: ResponseBuffer,
+    /// How many nonces the sessions of [`session`] have used.
+    nonces: u64,
 }
 
 impl Bench {
@@ -120,6 +124,7 @@ impl Bench {
             cancel,
             presence,
             response: ResponseBuffer::default(),
+            nonces: 0,
         }
     }
 

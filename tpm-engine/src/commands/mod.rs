@@ -237,6 +237,7 @@ pub(crate) mod asymmetric;
 pub(crate) mod attestation;
 pub(crate) mod capability;
 pub(crate) mod clock;
+pub(crate) mod context;
 pub(crate) mod dictionary_attack;
 pub(crate) mod hash;
 pub(crate) mod hierarchy;
@@ -246,12 +247,14 @@ pub(crate) mod object;
 pub(crate) mod pcr;
 pub(crate) mod random;
 pub(crate) mod selftest;
+pub(crate) mod session;
 pub(crate) mod signing;
 pub(crate) mod startup;
 pub(crate) mod symmetric;
 
 commands![
     nv::undefine_space_special::NvUndefineSpaceSpecial,
+    context::evict_control::EvictControl,
     hierarchy::control::HierarchyControl,
     nv::undefine_space::NvUndefineSpace,
     hierarchy::change_eps::ChangeEps,
@@ -302,13 +305,17 @@ commands![
     hash::sequence::update::SequenceUpdate,
     signing::sign::Sign,
     object::unseal::Unseal,
+    context::load::ContextLoad,
+    context::save::ContextSave,
     asymmetric::ecdh_keygen::EcdhKeyGen,
     symmetric::encrypt_decrypt::EncryptDecrypt,
+    context::flush::FlushContext,
     object::load_external::LoadExternal,
     object::make_credential::MakeCredential,
     nv::read_public::NvReadPublic,
     object::read_public::ReadPublic,
     asymmetric::rsa_encrypt::RsaEncrypt,
+    session::start_auth_session::StartAuthSession,
     signing::verify_signature::VerifySignature,
     asymmetric::ecc_parameters::EccParameters,
     capability::get_capability::GetCapability,
@@ -316,6 +323,7 @@ commands![
     selftest::result::GetTestResult,
     hash::digest::Hash,
     pcr::read::PcrRead,
+    session::policy_restart::PolicyRestart,
     clock::read::ReadClock,
     pcr::extend::PcrExtend,
     pcr::set_auth::value::PcrSetAuthValue,

@@ -184,10 +184,7 @@ impl Tpm {
         let now = self.timer.time;
         for session_use in call.sessions.iter().filter(|session| !session.is_password()) {
             if !session_use.attributes.has(A::CONTINUE_SESSION) {
-                if self.exclusive_audit == Some(session_use.handle) {
-                    self.exclusive_audit = None;
-                }
-                self.sessions.flush(session_use.handle);
+                self.flush_session(session_use.handle);
             } else if let Some(session) = self.sessions.get_mut(session_use.handle)
                 && session.is_policy()
                 && session_use.entity.is_some()

@@ -400,10 +400,7 @@ mod tests {
         for kind in [T::Policy, T::Hmac, T::Hmac] {
             tpm.tpm.sessions.insert(session(kind)).unwrap();
         }
-        *tpm.tpm.sessions.slot_mut(Handle(0x0200_0001)).unwrap() = Slot::Saved {
-            context_id: 1,
-            policy: false,
-        };
+        *tpm.tpm.sessions.slot_mut(Handle(0x0200_0001)).unwrap() = Slot::Saved { context_id: 1 };
         assert_eq!(
             ask(&mut tpm, 1, 0x0200_0000, 9).1,
             hex("00 00000001 00000002 03000000 02000002")

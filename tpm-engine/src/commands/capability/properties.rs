@@ -1,6 +1,7 @@
 //! The TPM's properties (Part 2, 6.13): what it is, what it holds and what it is doing.
 
 use crate::commands;
+use crate::commands::context;
 use crate::handle::{Handle, PCR_COUNT};
 use crate::nv::MAX_ORDERLY_COUNT;
 use crate::object::{MAX_LOADED_OBJECTS, MAX_PERSISTENT_OBJECTS};
@@ -60,18 +61,10 @@ mod platform {
     pub(super) const YEAR: u32 = 2020;
 }
 
-/// How contexts are protected (Part 1, 30.3).
-mod context {
-    use crate::alg::{BlockCipher, HashAlg};
-
-    pub(super) const HASH: HashAlg = HashAlg::Sha256;
-    pub(super) const CIPHER: BlockCipher = BlockCipher::Aes;
-    pub(super) const KEY_BITS: u32 = 256;
-    /// Bytes of the largest saved context of an object or sequence: it must fit into a response.
-    pub(super) const MAX_OBJECT: usize = crate::tpm::MAX_RESPONSE_SIZE - 10;
-    /// Bytes of the largest saved context of a session.
-    pub(super) const MAX_SESSION: usize = 1024;
-}
+/// Bytes of the largest saved context of an object or sequence, and of a session: what the structure has around them,
+/// too.
+const MAX_OBJECT_CONTEXT: usize = 18 + context::Blob::CAPACITY;
+const MAX_SESSION_CONTEXT: usize = 1024;
 
 /// Commitments that can be open (Part 1, C.2.3).
 const SPLIT_MAX: u32 = 128;
@@ -149,8 +142,8 @@ fn fixed(tpm: &Tpm) -> Vec<Property> {
         (0x11E, count(tpm.buffer_size)),
         (0x11F, count(tpm.buffer_size)),
         (0x120, count(digest.unwrap_or_default())),
-        (0x121, count(context::MAX_OBJECT)),
-        (0x122, count(context::MAX_SESSION)),
+        (0x121, count(MAX_OBJECT_CONTEXT)),
+        (0x122, count(MAX_SESSION_CONTEXT)),
         (0x123, platform::FAMILY),
         (0x124, platform::LEVEL),
         (0x125, platform::REVISION),
