@@ -53,6 +53,8 @@ impl Tpm {
                 self.sessions.get(handle).map(|_| ()).ok_or(reference)
             }
             Some(HandleType::Pcr) => Ok(()),
+            // There are none.
+            Some(HandleType::AttachedComponent) => Err(code),
             None => Err(Rc::VALUE.handle(number.saturating_add(1))),
         }
     }
@@ -92,6 +94,8 @@ impl Tpm {
             Some(HandleType::Permanent) => match handle {
                 Handle::PLATFORM => Some(&self.clear.platform_auth),
                 Handle::LOCKOUT => Some(&self.nv.hierarchies.lockout_auth),
+                // A countdown timer has no value of its own (Part 1, 40).
+                timer if timer.timer().is_some() => Some(&self.clear.platform_auth),
                 _ => Hierarchy::from_handle(handle)
                     .and_then(|hierarchy| self.nv.hierarchies.get(hierarchy))
                     .map(|record| &record.auth),
@@ -121,6 +125,7 @@ impl Tpm {
             HandleType::Permanent => match handle {
                 Handle::PLATFORM => of_record(&self.clear.platform_policy),
                 Handle::LOCKOUT => of_record(&self.nv.hierarchies.lockout_policy),
+                timer if timer.timer().is_some() => of_record(self.countdowns.policy(timer)?),
                 _ => of_record(&self.nv.hierarchies.get(Hierarchy::from_handle(handle)?)?.policy),
             },
             HandleType::NvIndex => {

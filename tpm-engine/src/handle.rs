@@ -18,7 +18,11 @@ pub(crate) enum HandleType {
     Permanent,
     Transient,
     Persistent,
+    AttachedComponent,
 }
+
+/// Authenticated countdown timers: TPM_RH_ACT_0 to TPM_RH_ACT_F.
+pub(crate) const TIMER_COUNT: usize = 16;
 
 /// PCR of this TPM (PC Client Platform TPM Profile, 4.6).
 pub(crate) const PCR_COUNT: u32 = 24;
@@ -35,6 +39,9 @@ impl Handle {
     pub(crate) const PLATFORM: Self = Self(0x4000_000C);
     /// TPM_RH_PLATFORM_NV: the phEnableNV control.
     pub(crate) const PLATFORM_NV: Self = Self(0x4000_000D);
+
+    /// TPM_RH_ACT_0.
+    const FIRST_TIMER: u32 = 0x4000_0110;
 
     pub(crate) const FIRST_NV: u32 = 0x0100_0000;
     pub(crate) const FIRST_HMAC_SESSION: u32 = 0x0200_0000;
@@ -55,6 +62,7 @@ impl Handle {
             0x40 => HandleType::Permanent,
             0x80 => HandleType::Transient,
             0x81 => HandleType::Persistent,
+            0x90 => HandleType::AttachedComponent,
             _ => return None,
         })
     }
@@ -62,6 +70,19 @@ impl Handle {
     /// The handle without its type: a slot or PCR number.
     pub(crate) const fn index(self) -> u32 {
         self.0 & 0x00FF_FFFF
+    }
+
+    /// The handles of the countdown timers, in ascending order.
+    pub(crate) fn timers() -> impl Iterator<Item = Self> {
+        (Self::FIRST_TIMER..).take(TIMER_COUNT).map(Self)
+    }
+
+    /// The number of the countdown timer that the handle names.
+    pub(crate) const fn timer(self) -> Option<usize> {
+        match self.0.checked_sub(Self::FIRST_TIMER) {
+            Some(number) if number < 16 => Some(number as usize),
+            _ => None,
+        }
     }
 
     pub(crate) const fn is_session(self) -> bool {
@@ -126,8 +147,14 @@ pub(crate) enum HandleKind {
     BaseHierarchy,
     /// TPMI_RH_ENABLES: a base hierarchy or TPM_RH_PLATFORM_NV.
     Enables,
-    /// TPMI_RH_HIERARCHY_AUTH and TPMI_RH_HIERARCHY_POLICY: owner, platform, endorsement or lockout.
+    /// TPMI_RH_HIERARCHY_AUTH: owner, platform, endorsement or lockout.
     HierarchyAuth,
+    /// TPMI_RH_HIERARCHY_POLICY: these or a countdown timer.
+    HierarchyPolicy,
+    /// TPMI_RH_ACT.
+    Timer,
+    /// TPMI_RH_AC.
+    AttachedComponent,
     /// TPMI_RH_PLATFORM.
     Platform,
     /// TPMI_RH_OWNER.
@@ -178,6 +205,10 @@ impl HandleKind {
             Self::BaseHierarchy => base,
             Self::Enables => base || handle.0 == Handle::PLATFORM_NV.0,
             Self::HierarchyAuth => base || lockout,
+            Self::HierarchyPolicy => base || lockout || handle.timer().is_some(),
+            Self::Timer => handle.timer().is_some(),
+            // Part 2, 7.5: AC_FIRST to AC_LAST.
+            Self::AttachedComponent => matches!(handle.0, 0x9000_0000..=0x9000_FFFF),
             Self::Platform => platform,
             Self::Owner => owner,
             Self::Endorsement => endorsement,

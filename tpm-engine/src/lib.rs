@@ -22,6 +22,7 @@
 pub mod alg;
 pub mod bytes;
 mod commands;
+mod countdown;
 pub mod crypto;
 mod dictionary_attack;
 mod entity;

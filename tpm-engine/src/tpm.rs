@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::alg::HashAlg;
 use crate::bytes::{Bytes, Digest};
 use crate::commands::capability::properties;
+use crate::countdown::Countdowns;
 use crate::crypto::drbg::HmacDrbg;
 use crate::crypto::hash::Hasher;
 use crate::crypto::self_test::{self, SelfTest};
@@ -170,6 +171,7 @@ pub struct Tpm {
     pub(crate) clear: Watched<ClearState>,
     pub(crate) pcrs: Watched<PcrValues>,
     pub(crate) orderly_nv: Watched<OrderlyNv>,
+    pub(crate) countdowns: Watched<Countdowns>,
     pub(crate) sessions: Sessions,
     pub(crate) objects: Objects,
     /// The session that alone has audited all commands since it became exclusive (Part 1, 32.3).
@@ -279,6 +281,7 @@ impl Tpm {
             clear: Watched::new(ClearState::default()),
             pcrs: Watched::new(pcrs),
             orderly_nv: Watched::new(OrderlyNv::default()),
+            countdowns: Watched::new(Countdowns::default()),
             sessions: Sessions::default(),
             objects: Objects::default(),
             exclusive_audit: None,
@@ -302,6 +305,8 @@ impl Tpm {
     /// `_TPM_Init` (Part 3, 9.2): power-on or reset. The next command must be TPM2_Startup.
     pub fn power_on(&mut self) {
         self.nv.roll_back();
+        self.timer.advance(self.platform_clock.as_mut());
+        self.countdowns = Watched::new(self.countdowns.after_init(self.timer.time));
         self.timer = Timer::new(&self.nv.clock, self.platform_clock.as_mut());
         self.sessions = Sessions::default();
         self.objects.clear();
@@ -390,6 +395,15 @@ impl Tpm {
         let allowed = matches!(locality.number(), 3 | 4);
         self.established &= !allowed;
         allowed
+    }
+
+    /// The authenticated countdown timers that have signaled, TPM_RH_ACT_0 to TPM_RH_ACT_F, a bit each from bit 0 on
+    /// (Part 1, 40). What a signal does, for example reset the machine, is the host's to decide.
+    pub fn signaled_timers(&mut self) -> u16 {
+        if self.phase == Phase::Started {
+            self.timer.advance(self.platform_clock.as_mut());
+        }
+        self.countdowns.signaled(self.timer.time)
     }
 
     /// Writes what is only written at an orderly stop of the host: nothing the guest was promised depends on it.

@@ -142,6 +142,7 @@ macro_rules! command {
         #[derive(Debug, Clone, Copy)]
         pub(crate) struct Handles { $(pub(crate) $handle: $crate::handle::Handle),* }
 
+        #[allow(dead_code, clippy::allow_attributes, reason = "some parameters are there to be read and no more")]
         pub(crate) struct Params { $(pub(crate) $param: $pty),* }
 
         pub(crate) struct Reply {
@@ -234,6 +235,7 @@ macro_rules! commands {
 }
 
 pub(crate) mod asymmetric;
+pub(crate) mod attached;
 pub(crate) mod attestation;
 pub(crate) mod capability;
 pub(crate) mod clock;
@@ -251,6 +253,7 @@ pub(crate) mod session;
 pub(crate) mod signing;
 pub(crate) mod startup;
 pub(crate) mod symmetric;
+pub(crate) mod timer;
 
 commands![
     nv::undefine_space_special::NvUndefineSpaceSpecial,
@@ -333,6 +336,13 @@ commands![
     capability::test_parms::TestParms,
     object::create_loaded::CreateLoaded,
     symmetric::encrypt_decrypt2::EncryptDecrypt2,
+    attached::get_capability::AcGetCapability,
+    attached::send::AcSend,
+    timer::set_timeout::ActSetTimeout,
+    nv::define_space2::NvDefineSpace2,
+    nv::read_public2::NvReadPublic2,
+    capability::set_capability::SetCapability,
+    hierarchy::read_only_control::ReadOnlyControl,
 ];
 
 /// The commands of a TPM with this profile, in ascending order of their codes.

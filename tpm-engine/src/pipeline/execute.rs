@@ -96,6 +96,7 @@ impl Tpm {
             self.clear.take_changed(),
             self.pcrs.take_changed(),
             self.orderly_nv.take_changed(),
+            self.countdowns.take_changed(),
         ];
         if self.nv.saved.is_some() && changed.contains(&true) {
             self.nv.change().saved = None;

@@ -38,6 +38,7 @@ impl Tpm {
         for (number, handle) in (0u32..).zip(&handles) {
             self.check_present(*handle, number)?;
         }
+        self.check_read_only(info.code, &handles)?;
         let mut sessions = ArrayVec::new();
         if has_sessions {
             if info.has(Flag::NoSessions) {

@@ -19,7 +19,7 @@ const FORMAT: u16 = 1;
 
 /// Names of records: one byte for what there is one of, a byte and a handle for the rest.
 mod key {
-    /// Form version and profile name. Its management says that the TPM was manufactured.
+    /// Form version and profile name. Its presence says that the TPM was manufactured.
     pub(super) const MANUFACTURED: u8 = b'M';
     pub(super) const HIERARCHIES: u8 = b'H';
     pub(super) const DICTIONARY_ATTACK: u8 = b'D';

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::pcr::PcrValues;
 use super::persistent::{AuthPolicy, NvData, SEED_SIZE};
 use crate::bytes::{Bytes, Digest};
+use crate::countdown::SavedCountdowns;
 use crate::handle::Handle;
 use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
 use crate::rc::RcResult;
@@ -38,6 +39,8 @@ structure! {
         pub(crate) endorsement_enabled: bool,
         pub(crate) platform_enabled: bool,
         pub(crate) platform_nv_enabled: bool,
+        /// TPM2_ReadOnlyControl.
+        pub(crate) read_only: bool,
         pub(crate) platform_auth: Zeroizing<Digest>,
         pub(crate) platform_policy: AuthPolicy,
         /// Of the PCR with an authorization of their own (TPM2_PCR_SetAuthValue).
@@ -72,6 +75,7 @@ structure! {
         pub(crate) pcrs: PcrValues,
         pub(crate) sessions: SavedSessions,
         pub(crate) orderly_nv: OrderlyNv,
+        pub(crate) countdowns: SavedCountdowns,
     }
 }
 
@@ -83,6 +87,7 @@ impl Default for ClearState {
             endorsement_enabled: true,
             platform_enabled: true,
             platform_nv_enabled: true,
+            read_only: false,
             platform_auth: Zeroizing::new(Digest::EMPTY),
             platform_policy: AuthPolicy::default(),
             pcr_auth: Zeroizing::new(Digest::EMPTY),

@@ -95,3 +95,29 @@ impl NvPublic {
         name_of(self.name_alg, self)
     }
 }
+
+/// TPMT_NV_PUBLIC_2 (Part 2, 13.9): a public area behind the type of its handle. There is one type: this TPM has no
+/// external NV and no permanent indices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NvPublic2(pub(crate) NvPublic);
+
+impl NvPublic2 {
+    /// TPM_HT_NV_INDEX.
+    const NV_INDEX: u8 = 0x01;
+}
+
+impl Unmarshal for NvPublic2 {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        match reader.read()? {
+            Self::NV_INDEX => reader.read().map(Self),
+            _ => Err(Rc::SELECTOR),
+        }
+    }
+}
+
+impl Marshal for NvPublic2 {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        Self::NV_INDEX.marshal(sink);
+        self.0.marshal(sink);
+    }
+}

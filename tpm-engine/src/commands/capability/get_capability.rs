@@ -160,11 +160,11 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
             page(capability, wanted, handles.map(|handle| tagged_policy(tpm, handle)))
         }
         Capability::Timers => {
-            // TPM_RH_ACT_0 to TPM_RH_ACT_F; this TPM has no authenticated countdown timers.
-            if !(0x4000_0110..0x4000_0120).contains(&property) {
+            if Handle(property).timer().is_none() {
                 return Err(wrong_property);
             }
-            page(capability, wanted, std::iter::empty::<u32>())
+            let timers = tpm.countdowns.data(tpm.timer.time);
+            page(capability, wanted, timers.filter(|timer| timer.handle.0 >= property))
         }
     })
 }
@@ -424,9 +424,13 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_timers_and_no_vendor_capabilities() {
+    fn timers_are_sought_by_handle_and_there_are_no_vendor_capabilities() {
         let mut tpm = Bench::started();
-        assert_eq!(ask(&mut tpm, 10, 0x4000_0110, 9).1, hex("00 0000000a 00000000"));
+        assert_eq!(
+            ask(&mut tpm, 10, 0x4000_011F, 9).1,
+            hex("00 0000000a 00000001 4000011f 00000000 00000000")
+        );
+        assert_eq!(ask(&mut tpm, 10, 0x4000_0110, 9).1[..9], hex("01 0000000a 00000009"));
         assert_eq!(ask(&mut tpm, 10, 0x4000_010F, 9).0, 0x2C4);
         for capability in [11, 0x100] {
             assert_eq!(ask(&mut tpm, capability, 0, 9).0, 0x1C4);

@@ -226,6 +226,7 @@ fn startup_clear(tpm: &Tpm) -> u32 {
         (1, tpm.clear.owner_enabled),
         (2, tpm.clear.endorsement_enabled),
         (3, tpm.clear.platform_nv_enabled),
+        (4, tpm.clear.read_only),
         (31, tpm.orderly),
     ])
 }

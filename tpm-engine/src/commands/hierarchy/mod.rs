@@ -6,6 +6,7 @@ pub(crate) mod change_pps;
 pub(crate) mod clear;
 pub(crate) mod clear_control;
 pub(crate) mod control;
+pub(crate) mod read_only_control;
 pub(crate) mod set_primary_policy;
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use crate::state::persistent::{AuthPolicy, Hierarchies};
 use crate::tpm::Tpm;
 
 command! {
-    /// TPM2_SetPrimaryPolicy: gives a hierarchy, or lockout, a policy.
+    /// TPM2_SetPrimaryPolicy: gives a hierarchy, lockout or a countdown timer a policy.
     SetPrimaryPolicy = 0x12E, [Nv, PresenceOptional];
-    handles { auth_handle: HierarchyAuth @ User }
+    handles { auth_handle: HierarchyPolicy @ User }
     params { auth_policy: Digest, hash_alg: Option<HashAlg> }
     reply {}
 }
@@ -28,6 +28,11 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
     if handles.auth_handle == Handle::PLATFORM {
         tpm.settle()?;
         tpm.clear.change().platform_policy = policy;
+        return Ok(Reply {});
+    }
+    if handles.auth_handle.timer().is_some() {
+        tpm.settle()?;
+        tpm.countdowns.change().set_policy(handles.auth_handle, policy);
         return Ok(Reply {});
     }
     let mut hierarchies = Hierarchies::clone(&tpm.nv.hierarchies);

@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn the_choice_is_there_where_the_specification_marks_it() {
         for info in crate::commands::COMMANDS {
-            let marked = matches!(info.code, 0x11F..=0x12C | 0x12E..=0x132 | 0x13F | 0x140);
+            let marked = matches!(info.code, 0x11F..=0x12C | 0x12E..=0x132 | 0x13F | 0x140 | 0x19D);
             assert_eq!(info.has(Flag::PresenceOptional), marked, "{}", info.name);
             assert_eq!(info.has(Flag::Presence), info.code == 0x12D, "{}", info.name);
         }

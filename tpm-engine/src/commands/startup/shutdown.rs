@@ -28,6 +28,7 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
         pcrs: tpm.pcrs.clone(),
         sessions: tpm.sessions.save(),
         orderly_nv: tpm.orderly_nv.clone(),
+        countdowns: tpm.countdowns.save(tpm.timer.time),
     };
     tpm.record_clock(true);
     // What was changed before is in what is saved now.

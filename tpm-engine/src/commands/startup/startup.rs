@@ -123,6 +123,8 @@ fn restore(tpm: &mut Tpm, kind: StartKind, saved: &SavedState) {
         tpm.clear = Watched::new(ClearState::default());
     } else {
         tpm.clear = Watched::new(saved.clear.clone());
+        let now = tpm.timer.time;
+        tpm.countdowns.change().resume(&saved.countdowns, now);
         tpm.pcrs.change().restore(&saved.pcrs, |number| {
             pcr::attributes(number).is_some_and(|a| a.state_save)
         });

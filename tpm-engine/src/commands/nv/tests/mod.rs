@@ -4,7 +4,7 @@ mod starts;
 
 use crate::testing::{Bench, plain, with_passwords};
 
-const OWNER: u32 = 0x4000_0001;
+pub(super) const OWNER: u32 = 0x4000_0001;
 const PLATFORM: u32 = 0x4000_000C;
 pub(super) const INDEX: u32 = 0x0100_0001;
 const AUTHWRITE: u32 = 1 << 2;
@@ -12,8 +12,8 @@ const AUTHREAD: u32 = 1 << 18;
 /// An index that its own, empty authorization value reads and writes, free of dictionary-attack protection.
 pub(super) const PLAIN: u32 = AUTHWRITE | AUTHREAD | NO_DA;
 const NO_DA: u32 = 1 << 25;
-const OWNERWRITE: u32 = 1 << 1;
-const OWNERREAD: u32 = 1 << 17;
+pub(super) const OWNERWRITE: u32 = 1 << 1;
+pub(super) const OWNERREAD: u32 = 1 << 17;
 const ORDERLY: u32 = 1 << 26;
 const CLEAR_STCLEAR: u32 = 1 << 27;
 const WRITEDEFINE: u32 = 1 << 13;
@@ -30,12 +30,12 @@ const EXTEND: u32 = 4 << 4;
 const PIN_FAIL: u32 = 8 << 4;
 const PIN_PASS: u32 = 9 << 4;
 
-fn sized(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn sized(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u16).to_be_bytes(), bytes].concat()
 }
 
 /// TPMS_NV_PUBLIC with SHA-256.
-fn public(index: u32, attributes: u32, size: u16, policy: &[u8]) -> Vec<u8> {
+pub(super) fn public(index: u32, attributes: u32, size: u16, policy: &[u8]) -> Vec<u8> {
     [
         &index.to_be_bytes()[..],
         &[0, 0x0B],
