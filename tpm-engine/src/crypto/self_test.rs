@@ -5,18 +5,17 @@
 
 use std::sync::OnceLock;
 
-use crate::alg::{BlockCipher, CipherMode, HashAlg};
+use crate::alg::{BlockCipher, CipherMode, Curve, HashAlg};
 use crate::crypto::drbg::HmacDrbg;
 use crate::crypto::hash::hash;
 use crate::crypto::hmac::hmac;
-use crate::crypto::{kdf, symmetric};
+use crate::crypto::rsa::{RsaPrivate, RsaSign};
+use crate::crypto::{ecc, kdf, symmetric};
 
 /// One known-answer test.
 pub(crate) struct SelfTest {
     /// What TPM2_GetTestResult and the log say when it fails.
     pub(crate) name: &'static str,
-    /// The TPM_ALG_ID that it tests.
-    pub(crate) algs: &'static [u16],
     /// Whether the answer was the known one.
     pub(crate) run: fn() -> bool,
 }
@@ -24,69 +23,40 @@ pub(crate) struct SelfTest {
 /// All tests.
 pub(crate) static ALL: &[SelfTest] = &[
     SelfTest {
-        name: "self-test of SHA-1 failed",
-        algs: &[HashAlg::Sha1.id()],
-        run: || digest_of_abc(HashAlg::Sha1, SHA1_OF_ABC),
-    },
-    SelfTest {
-        name: "self-test of SHA-256 failed",
-        algs: &[HashAlg::Sha256.id()],
-        run: || digest_of_abc(HashAlg::Sha256, SHA256_OF_ABC),
-    },
-    SelfTest {
-        name: "self-test of SHA-384 failed",
-        algs: &[HashAlg::Sha384.id()],
-        run: || digest_of_abc(HashAlg::Sha384, SHA384_OF_ABC),
-    },
-    SelfTest {
-        name: "self-test of SHA-512 failed",
-        algs: &[HashAlg::Sha512.id()],
-        run: || digest_of_abc(HashAlg::Sha512, SHA512_OF_ABC),
-    },
-    SelfTest {
-        name: "self-test of SM3 failed",
-        algs: &[HashAlg::Sm3.id()],
-        run: || digest_of_abc(HashAlg::Sm3, SM3_OF_ABC),
-    },
-    SelfTest {
-        name: "self-test of SHA3-256 failed",
-        algs: &[HashAlg::Sha3_256.id()],
-        run: || digest_of_abc(HashAlg::Sha3_256, SHA3_256_OF_ABC),
-    },
-    SelfTest {
-        name: "self-test of SHA3-384 failed",
-        algs: &[HashAlg::Sha3_384.id()],
-        run: || digest_of_abc(HashAlg::Sha3_384, SHA3_384_OF_ABC),
-    },
-    SelfTest {
-        name: "self-test of SHA3-512 failed",
-        algs: &[HashAlg::Sha3_512.id()],
-        run: || digest_of_abc(HashAlg::Sha3_512, SHA3_512_OF_ABC),
+        name: "self-test of the hash functions failed",
+        run: || {
+            HASHES_OF_ABC
+                .iter()
+                .all(|(alg, known)| *hash(*alg, &[b"abc"]) == **known)
+        },
     },
     SelfTest {
         name: "self-test of HMAC failed",
-        algs: &[0x0005],
         run: hmac_sha256,
     },
     SelfTest {
         name: "self-test of the random number generator failed",
-        algs: &[],
         run: random_number_generator,
     },
     SelfTest {
         name: "self-test of KDFa failed",
-        algs: &[0x0022],
         run: key_derivation,
     },
     SelfTest {
         name: "self-test of MGF1 failed",
-        algs: &[0x0007],
         run: mask_generation,
     },
     SelfTest {
         name: "self-test of AES failed",
-        algs: &[BlockCipher::Aes.id(), CipherMode::Cfb.id()],
         run: aes_cfb,
+    },
+    SelfTest {
+        name: "self-test of RSA failed",
+        run: rsa_signature,
+    },
+    SelfTest {
+        name: "self-test of elliptic curves failed",
+        run: ecc_signature,
     },
 ];
 
@@ -97,10 +67,6 @@ pub(crate) fn at_start() -> Result<(), &'static str> {
         Some(failed) => Err(failed.name),
         None => Ok(()),
     })
-}
-
-fn digest_of_abc(alg: HashAlg, known: &[u8]) -> bool {
-    *hash(alg, &[b"abc"]) == *known
 }
 
 /// RFC 4231, test case 2.
@@ -144,6 +110,52 @@ fn aes_cfb() -> bool {
         })
 }
 
+/// Signs with a private key and verifies with the public one; a signature of something else does not verify.
+fn rsa_signature() -> bool {
+    let Ok(key) = RsaPrivate::from_prime(RSA_MODULUS, 0, RSA_PRIME) else {
+        return false;
+    };
+    let digest = |message: &[u8]| hash(HashAlg::Sha256, &[message]);
+    let mut rng = HmacDrbg::new(DRBG_ENTROPY, DRBG_NONCE, &[]);
+    let signature = key.sign(RsaSign::Ssa, HashAlg::Sha256, &digest(b"message"), &mut rng);
+    let verify = |message| {
+        key.public()
+            .verify(RsaSign::Ssa, HashAlg::Sha256, &digest(message), RSA_SIGNATURE)
+    };
+    signature.is_ok_and(|signature| *signature == *RSA_SIGNATURE)
+        && verify(b"message").is_ok()
+        && verify(b"else").is_err()
+}
+
+/// The public point of a scalar, a known signature, and one of our own.
+fn ecc_signature() -> bool {
+    let digest = |message: &[u8]| hash(HashAlg::Sha256, &[message]);
+    let Ok(point) = ecc::public(Curve::P256, ECC_SCALAR) else {
+        return false;
+    };
+    let mut rng = HmacDrbg::new(DRBG_ENTROPY, DRBG_NONCE, &[]);
+    let Ok((r, s)) = ecc::ecdsa_sign(Curve::P256, ECC_SCALAR, &digest(b"else"), &mut rng) else {
+        return false;
+    };
+    let verify = |message, r: &[u8], s: &[u8]| ecc::ecdsa_verify(Curve::P256, &point, &digest(message), r, s);
+    *point.x == *ECC_X
+        && *point.y == *ECC_Y
+        && verify(b"sample", ECC_R, ECC_S).is_ok()
+        && verify(b"else", ECC_R, ECC_S).is_err()
+        && verify(b"else", &r, &s).is_ok()
+}
+
+/// FIPS 180-4, FIPS 202 and GB/T 32905: the digests of "abc".
+const HASHES_OF_ABC: &[(HashAlg, &[u8])] = &[
+    (HashAlg::Sha1, SHA1_OF_ABC),
+    (HashAlg::Sha256, SHA256_OF_ABC),
+    (HashAlg::Sha384, SHA384_OF_ABC),
+    (HashAlg::Sha512, SHA512_OF_ABC),
+    (HashAlg::Sm3, SM3_OF_ABC),
+    (HashAlg::Sha3_256, SHA3_256_OF_ABC),
+    (HashAlg::Sha3_384, SHA3_384_OF_ABC),
+    (HashAlg::Sha3_512, SHA3_512_OF_ABC),
+];
 const SHA1_OF_ABC: &[u8] = b"\xa9\x99\x3e\x36\x47\x06\x81\x6a\xba\x3e\x25\x71\x78\x50\xc2\x6c\x9c\xd0\xd8\x9d";
 const SHA256_OF_ABC: &[u8] =
     b"\xba\x78\x16\xbf\x8f\x01\xcf\xea\x41\x41\x40\xde\x5d\xae\x22\x23\xb0\x03\x61\xa3\x96\x17\x7a\x9c\
@@ -197,6 +209,42 @@ const AES_CIPHER_256: &[u8; 32] =
     b"\xdc\x7e\x84\xbf\xda\x79\x16\x4b\x7e\xcd\x84\x86\x98\x5d\x38\x60\x39\xff\xed\x14\x3b\x28\xb1\xc8\
       \x32\x11\x3c\x63\x31\xe5\x40\x7b";
 
+/// A key of 1024 bits made by OpenSSL, and its signature of "message" with SHA-256.
+const RSA_MODULUS: &[u8] =
+    b"\xb6\xe4\xfa\x67\x89\xb6\x82\x72\x37\x2a\x1d\x7f\xc0\x3b\x65\xb0\x9c\x3e\x34\x19\x9a\xcc\x92\x13\
+      \xfd\xb0\x20\x99\x59\xf0\x90\x12\x3f\x2a\x9e\xfd\x1f\x26\x30\x77\x9a\xdd\x9d\xcd\xe7\x90\xb4\xfe\
+      \xd9\x81\xb7\xdd\x5c\xd2\x78\x37\x25\x96\x6f\xc0\x61\xcb\x01\xca\x53\x0d\xee\x0b\xce\x93\x1f\x34\
+      \xd5\x49\x9d\x90\xbe\xf2\x5d\x43\x36\x46\xf6\xe3\xcc\xed\x10\xef\x87\x14\xda\x8d\xa7\xf1\x0d\x73\
+      \x04\x04\x75\x0b\x4f\x09\xea\x76\x6d\x03\x9d\xa4\x3c\x32\x31\x4d\x26\x81\xec\xfc\x73\xe7\x2f\x77\
+      \x33\x98\xf8\xf8\xa9\x64\x64\x99";
+const RSA_PRIME: &[u8] =
+    b"\xe1\x12\x87\xc9\xd1\x66\xfb\xf2\x35\xa0\x2a\xae\x00\x4f\x1f\x11\xf3\x33\xc7\xec\x8f\x49\x58\x4a\
+      \x19\x99\xca\x55\x26\x3a\x57\x72\x96\x25\x1e\x35\xf5\x88\x4c\xdc\xe3\x57\xbc\xe2\x40\x9e\x93\xac\
+      \xeb\x9f\x2f\x56\x73\x15\x0f\x38\x0c\x5e\xc7\x09\x0c\x23\x01\xd3";
+const RSA_SIGNATURE: &[u8] =
+    b"\x81\x1e\x93\xc8\x58\x48\x29\x16\x0f\xc4\xa2\x70\x27\x58\x7a\xbc\x0a\x2a\xd9\x24\xee\xec\x5b\x0f\
+      \xe5\x65\xdf\x2d\xab\x9e\xed\xdb\xfb\xc4\xe0\x18\xe3\xda\x6f\x56\xa4\x50\x95\xf0\xc7\xd6\x69\x0b\
+      \xf9\x80\x88\xb7\x9a\xbf\x5d\x17\xa0\x97\x32\x6d\x6a\x9d\xa1\x68\xb4\x31\xb7\x50\xc5\xf1\xb5\x72\
+      \x5f\x27\x43\x21\x10\x84\x15\x3a\xbc\xb4\x17\xce\xf5\x24\xac\x7f\xdf\xbd\xce\x2a\x98\x0b\x3d\xf1\
+      \xb4\x80\x46\x0f\x87\xac\x3f\xba\xe1\x9f\x60\xab\xa7\x5f\x62\x4e\x2a\x23\x4f\x41\x1d\xd6\xde\x93\
+      \x9d\xf0\x53\xcf\x09\xeb\x41\x21";
+/// RFC 6979, A.2.5: the private key, the public point and the signature of "sample" with SHA-256.
+const ECC_SCALAR: &[u8] =
+    b"\xc9\xaf\xa9\xd8\x45\xba\x75\x16\x6b\x5c\x21\x57\x67\xb1\xd6\x93\x4e\x50\xc3\xdb\x36\xe8\x9b\x12\
+      \x7b\x8a\x62\x2b\x12\x0f\x67\x21";
+const ECC_X: &[u8] =
+    b"\x60\xfe\xd4\xba\x25\x5a\x9d\x31\xc9\x61\xeb\x74\xc6\x35\x6d\x68\xc0\x49\xb8\x92\x3b\x61\xfa\x6c\
+      \xe6\x69\x62\x2e\x60\xf2\x9f\xb6";
+const ECC_Y: &[u8] =
+    b"\x79\x03\xfe\x10\x08\xb8\xbc\x99\xa4\x1a\xe9\xe9\x56\x28\xbc\x64\xf2\xf1\xb2\x0c\x2d\x7e\x9f\x51\
+      \x77\xa3\xc2\x94\xd4\x46\x22\x99";
+const ECC_R: &[u8] =
+    b"\xef\xd4\x8b\x2a\xac\xb6\xa8\xfd\x11\x40\xdd\x9c\xd4\x5e\x81\xd6\x9d\x2c\x87\x7b\x56\xaa\xf9\x91\
+      \xc3\x4d\x0e\xa8\x4e\xaf\x37\x16";
+const ECC_S: &[u8] =
+    b"\xf7\xcb\x1c\x94\x2d\x65\x7c\x41\xd4\x36\xc7\xa1\xb6\xe2\x9f\x65\xf3\xe9\x00\xdb\xb9\xaf\xf4\x06\
+      \x4d\xc4\xab\x2f\x84\x3a\xcd\xa8";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,14 +260,7 @@ mod tests {
 
     #[test]
     fn every_hash_is_tested() {
-        for alg in HashAlg::ALL {
-            assert!(ALL.iter().any(|test| test.algs.contains(&alg.id())), "{alg:?}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_answer_is_noticed() {
-        assert!(!digest_of_abc(HashAlg::Sha256, SHA1_OF_ABC));
-        assert!(!digest_of_abc(HashAlg::Sha1, SHA256_OF_ABC));
+        let tested: Vec<HashAlg> = HASHES_OF_ABC.iter().map(|(alg, _)| *alg).collect();
+        assert_eq!(tested, HashAlg::ALL);
     }
 }
