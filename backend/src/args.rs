@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tpm_engine::ProfileName;
 use tracing::level_filters::LevelFilter;
 
 /// A TPM 2.0 for one virtual machine.
@@ -47,6 +48,10 @@ pub(crate) struct ServeArgs {
     /// Power the TPM on at once and start it up; with "none" a client powers it on with CMD_INIT
     #[arg(long, value_enum, default_value_t = Startup::None)]
     startup: Startup,
+
+    /// Profile to make a new TPM with: default, compat or fips. It says for all of the TPM's life what it has
+    #[arg(long, value_name = "NAME")]
+    profile: Option<ProfileName>,
 
     /// How much to log to stderr
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
@@ -97,6 +102,7 @@ pub(crate) struct Config {
     /// The longest time for which the vhost-user queue is polled.
     pub(crate) poll: Duration,
     pub(crate) startup: Startup,
+    pub(crate) profile: Option<ProfileName>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +124,7 @@ impl TryFrom<ServeArgs> for Config {
             socket_path,
             poll_us,
             startup,
+            profile,
             log_level: _,
         } = args;
         if swtpm_socket.is_none() && swtpm_tcp.is_none() && socket_path.is_none() {
@@ -135,6 +142,7 @@ impl TryFrom<ServeArgs> for Config {
             socket_path,
             poll: Duration::from_micros(poll_us.into()),
             startup,
+            profile,
         })
     }
 }

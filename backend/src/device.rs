@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tpm_engine::platform::StoreError;
-use tpm_engine::{Locality, Manufacture, Platform, ResponseBuffer, StartError, Tpm};
+use tpm_engine::{Locality, Manufacture, Platform, ProfileName, ResponseBuffer, StartError, Tpm};
 use tracing::{info, trace, warn};
 
 use crate::args::{Config, Startup};
@@ -36,6 +36,16 @@ pub(crate) enum DeviceError {
     Load(PathBuf, #[source] StartError),
     #[error("a new TPM cannot be made in {}", .0.display())]
     Manufacture(PathBuf, #[source] StartError),
+    #[error(
+        "the TPM in {} was made with the profile {profile}, and that never changes; leave --profile {wanted} out, or make \
+         a new TPM in another state directory",
+        .path.display()
+    )]
+    Profile {
+        path: PathBuf,
+        profile: &'static str,
+        wanted: ProfileName,
+    },
     #[error(
         "TPM2_Startup({startup:?}) was refused with response code {code:#05x}; STATE needs a preceding \
          TPM2_Shutdown(STATE), CLEAR is always possible"
@@ -74,11 +84,29 @@ impl Device {
             Ok(tpm) => tpm,
             Err(StartError::NotManufactured) => {
                 info!("making a new TPM in {}", path.display());
-                Tpm::manufacture(platform(Store::open(path)?), &Manufacture::default())
+                let options = Manufacture {
+                    profile: config.profile.unwrap_or_default(),
+                };
+                Tpm::manufacture(platform(Store::open(path)?), &options)
                     .map_err(|error| DeviceError::Manufacture(path.clone(), error))?
             }
             Err(error) => return Err(DeviceError::Load(path.clone(), error)),
         };
+        let profile = tpm.profile_name();
+        // What is stored is the name with its edition.
+        let is = |wanted: &ProfileName| {
+            profile
+                .rsplit_once("-v")
+                .is_some_and(|(name, _)| name == wanted.as_str())
+        };
+        if let Some(wanted) = config.profile.filter(|wanted| !is(wanted)) {
+            return Err(DeviceError::Profile {
+                path: path.clone(),
+                profile,
+                wanted,
+            });
+        }
+        info!("serving the TPM in {}, of profile {}", path.display(), profile);
         Ok(Self {
             state: Mutex::new(State { tpm, powered: false }),
             cancel,

@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tpm_engine::platform::{Change, NvStore, Record, StoreError};
 use tracing::{error, info, warn};
@@ -176,7 +177,7 @@ fn make(directory: &Path, path: &Path) -> Result<(), Cause> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    let database = Database::builder().create_file(open_file(&unfinished, true)?)?;
+    let database = Database::builder().create_with_backend(FileBackend::new(open_file(&unfinished, true)?)?)?;
     let transaction = database.begin_write()?;
     transaction.open_table(RECORDS)?;
     transaction.commit()?;
@@ -193,7 +194,9 @@ fn check(path: &Path) -> Result<Database, Cause> {
     if file.metadata()?.len() == 0 {
         return Err("it is empty".into());
     }
-    let mut database = Database::builder().set_cache_size(CACHE_SIZE).create_file(file)?;
+    let mut database = Database::builder()
+        .set_cache_size(CACHE_SIZE)
+        .create_with_backend(FileBackend::new(file)?)?;
     if !database.check_integrity()? {
         return Err("its checksums do not match".into());
     }

@@ -112,7 +112,9 @@ fn increment() -> Vec<u8> {
 /// The counter's value.
 fn counter(data: &mut Data<UnixStream>) -> u64 {
     let response = data.run(&authorized(0x14E, &[COUNTER, COUNTER], &[0, 8, 0, 0]));
-    u64::from_be_bytes(response[16..24].try_into().unwrap())
+    let mut value = [0; 8];
+    value.copy_from_slice(&response[16..24]);
+    u64::from_be_bytes(value)
 }
 
 /// A change that cannot be written is refused and has not happened, not even after a restart; when the disk takes
@@ -221,7 +223,7 @@ fn a_control_socket_that_is_served_is_not_taken_over() {
     let _other = UnixListener::bind(&path).unwrap();
     let (status, log) = Daemon::spawn(&directory, &[], |_| {}).end();
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains("another process serves on the control socket"), "{log}");
+    assert!(log.contains("another process serves on the socket"), "{log}");
     assert!(path.exists());
 }
 
@@ -232,7 +234,7 @@ fn a_file_is_not_removed_for_the_control_socket() {
     std::fs::write(&path, "notes").unwrap();
     let (status, log) = Daemon::spawn(&directory, &[], |_| {}).end();
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains("is no socket"), "{log}");
+    assert!(log.contains("is in the way of a socket"), "{log}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "notes");
 }
 
@@ -259,6 +261,24 @@ fn startup_state_without_a_saved_state_says_what_to_do() {
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("0x1c4"), "{log}");
     assert!(!log.lines().any(|line| line == "READY"), "{log}");
+}
+
+#[test]
+fn a_profile_is_chosen_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (status, log) = Daemon::spawn(&directory, &["--profile", "none-such"], |_| {}).end();
+    assert!(!status.success());
+    assert!(log.contains("the profiles are default, compat, fips"), "{log}");
+    for args in [&["--profile", "compat"][..], &["--profile", "compat"], &[]] {
+        let mut daemon = Daemon::spawn(&directory, args, |_| {});
+        daemon.wait_for("of profile compat-v1");
+        daemon.wait_for("READY");
+        daemon.signal(Signal::TERM);
+        daemon.end();
+    }
+    let (status, log) = Daemon::spawn(&directory, &["--profile", "fips"], |_| {}).end();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("was made with the profile compat-v1"), "{log}");
 }
 
 #[test]

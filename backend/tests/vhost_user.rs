@@ -1,5 +1,11 @@
 //! The daemon behind a CRB window: what a guest's driver does, over the monitor's side of `crb-interface`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "a test may panic: that is how it fails"
+)]
+
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};

@@ -88,8 +88,6 @@ pub(crate) const MAX_BUFFER_SIZE: u32 = tpm_engine::MAX_COMMAND_SIZE as u32;
 /// Most bytes of information that one GET_INFO response carries.
 const MAX_INFO: usize = 3072;
 
-/// Bytes of a request number.
-pub(crate) const NUMBER_SIZE: usize = 4;
 /// Largest request without the data of HASH_DATA, and room to see that a request is too long.
 pub(crate) const MAX_REQUEST: usize = 4096;
 

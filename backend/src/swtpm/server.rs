@@ -25,8 +25,9 @@ use crate::socket::{self, SocketError};
 
 /// Control clients that are served at once: a VMM, and an operator who looks at the TPM or cancels a command.
 const MAX_CLIENTS: usize = 8;
-/// Data sockets that the data thread has: the one it serves, and one that waits for it to see that its client left.
-const MAX_DATA: usize = 2;
+/// Data sockets that the data thread has: the one it serves, and those that wait for it to see that their
+/// predecessors' clients left, for which a long command must end.
+const MAX_DATA: usize = 8;
 /// How often a pair of neighbouring ports is tried where any will do (port 0).
 const PORT_TRIES: usize = 32;
 
@@ -271,6 +272,7 @@ impl Server {
         Ok(())
     }
 
+    /// Forgets the data sockets that the data thread is done with.
     fn data_ended(&mut self) -> Result<(), ServerError> {
         let mut count = [0; 8];
         if rustix::io::read(&*self.data_ended, &mut count).is_ok() {
@@ -368,6 +370,10 @@ impl Server {
 
     /// Takes a descriptor as the data channel, unless there is one whose client is still there.
     fn set_data_fd(&mut self, descriptor: Option<OwnedFd>) -> Code {
+        // The data thread may have said that a client left since the events were read.
+        if self.data_ended().is_err() {
+            return Code::Fail;
+        }
         if self.data.len() >= MAX_DATA || !self.data.iter().all(has_left) {
             return Code::IoError;
         }
