@@ -19,7 +19,7 @@ use crate::profile::{Profile, ProfileName};
 use crate::session::Sessions;
 use crate::state::Watched;
 use crate::state::nv_memory::{LoadError, NvMemory};
-use crate::state::orderly::{ClearState, ClockRecord, OrderlyNv, ResetState};
+use crate::state::orderly::{ClearState, ClockRecord, OrderlyNv, ResetState, StartOrigin};
 use crate::state::pcr::PcrValues;
 use crate::state::persistent::{
     AuthPolicy, CURRENT_DERIVATION, CommandAudit, CommandSet, Counters, DictionaryAttack, Hierarchies, HierarchyRecord,
@@ -164,6 +164,7 @@ pub struct Tpm {
     pub(crate) profile: &'static Profile,
     pub(crate) nv: NvMemory,
     pub(crate) phase: Phase,
+    pub(crate) origin: StartOrigin,
     pub(crate) current: Current,
     pub(crate) rng: HmacDrbg,
     pub(crate) timer: Timer,
@@ -270,6 +271,7 @@ impl Tpm {
             profile,
             nv,
             phase: Phase::Off,
+            origin: StartOrigin::default(),
             current: Current {
                 locality: Locality::ZERO,
                 unaudited: false,

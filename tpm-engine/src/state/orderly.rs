@@ -47,6 +47,15 @@ structure! {
         pub(crate) pcr_auth: Zeroizing<Digest>,
     }
 
+    /// Where a start-up came from; TPM Resume must come from the same (Part 3, 9.3.1).
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub(crate) struct StartOrigin {
+        /// An H-CRTM measured before TPM2_Startup.
+        pub(crate) hcrtm: bool,
+        /// TPM2_Startup came from locality 3, and no H-CRTM before it.
+        pub(crate) locality3: bool,
+    }
+
     /// The clock, written to NV now and then.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub(crate) struct ClockRecord {
@@ -70,6 +79,7 @@ structure! {
     pub(crate) struct SavedState {
         /// TPM_SU_STATE: everything below counts. TPM_SU_CLEAR: clock and orderly indices only.
         pub(crate) state: bool,
+        pub(crate) origin: StartOrigin,
         pub(crate) reset: ResetState,
         pub(crate) clear: ClearState,
         pub(crate) pcrs: PcrValues,

@@ -4,6 +4,9 @@ pub(crate) mod shutdown;
 #[expect(clippy::module_inception, reason = "the family is named after its first command")]
 pub(crate) mod startup;
 
+#[cfg(test)]
+mod tests;
+
 use crate::marshal::{Reader, Unmarshal};
 use crate::rc::{Rc, RcResult};
 

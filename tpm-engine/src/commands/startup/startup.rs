@@ -8,7 +8,7 @@ use crate::handle::{Handle, PCR_COUNT};
 use crate::rc::{Rc, RcResult};
 use crate::session::Sessions;
 use crate::state::Watched;
-use crate::state::orderly::{ClearState, ResetState, SavedState};
+use crate::state::orderly::{ClearState, ResetState, SavedState, StartOrigin};
 use crate::state::pcr;
 use crate::state::persistent::Counters;
 use crate::state::time::CLOCK_UPDATE_INTERVAL;
@@ -48,6 +48,18 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
         (StartupType::Clear, true) => StartKind::Restart,
         (StartupType::Clear, false) => StartKind::Reset,
     };
+    let origin = StartOrigin {
+        hcrtm,
+        locality3: locality == 3 && !hcrtm,
+    };
+    if let (StartKind::Resume, Some(saved)) = (kind, &saved) {
+        if origin.hcrtm != saved.origin.hcrtm {
+            return Err(Rc::VALUE.parameter(1));
+        }
+        if origin.locality3 != saved.origin.locality3 {
+            return Err(Rc::LOCALITY);
+        }
+    }
     let first = tpm.nv.counters.time_epoch == 0;
     start_clock(tpm, saved.is_some());
     start_counters(tpm, kind);
@@ -61,7 +73,7 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
         (_, Some(saved)) => restore(tpm, kind, &saved),
         (_, None) => return Err(Rc::FAILURE),
     }
-    if kind != StartKind::Resume && !hcrtm && locality == 3 {
+    if kind != StartKind::Resume && origin.locality3 {
         // Start-up from locality 3 shows in PCR 0 (Part 3, 9.3.1).
         tpm.pcrs.change().fill(0, 0, 3);
     }
@@ -72,6 +84,7 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
     // The changes above are those of the start itself.
     tpm.void_shutdown();
     tpm.nv.commit()?;
+    tpm.origin = origin;
     tpm.phase = Phase::Started;
     Ok(Reply {})
 }
