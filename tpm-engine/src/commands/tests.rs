@@ -152,8 +152,9 @@ const NV_PUBLIC: &str = "000e 01000002 000b 02040004 0000 0008";
 const DIGEST: &str = "0020 0000000000000000000000000000000000000000000000000000000000000000";
 const SIGNATURE: &str = "0018 000b 0001 01 0001 01";
 
-/// Parameters for each command: where it can be, such that the command succeeds.
-fn params(code: u32) -> Vec<u8> {
+/// Parameters for each command: where it can be, such that the command succeeds. `None` for a command that is not in
+/// the list yet.
+fn listed_params(code: u32) -> Option<Vec<u8>> {
     let creation = |template: &str| format!("0004 0000 0000 {template} 0000 00000000");
     let text = match code {
         0x120 => "81000001".to_owned(),
@@ -219,9 +220,23 @@ fn params(code: u32) -> Vec<u8> {
         0x18B => "0006 0001 01 0001 01 0000 0000".to_owned(),
         0x18D => "0006 0001 01 0001 01 0006 0001 01 0001 01 0019 0001".to_owned(),
         0x193 => "0000 00 0043 0000".to_owned(),
-        _ => String::new(),
+        0x194 | 0x197 => "0000 0010 0002 3000".to_owned(),
+        0x198 => "00000000".to_owned(),
+        0x19B => "0000 0000 0000 00000006 00000100".to_owned(),
+        0x19D => "0000 0010 01 000e 01000002 000b 02040004 0000 0008".to_owned(),
+        0x19F => "0000".to_owned(),
+        0x1A0 => "00".to_owned(),
+        0x11F | 0x122 | 0x124..=0x126 | 0x132 | 0x134 | 0x138 | 0x139 | 0x13D | 0x14F | 0x15E => String::new(),
+        0x162 | 0x163 | 0x169 | 0x16B | 0x173 | 0x17C | 0x180 | 0x181 | 0x187 | 0x189 | 0x18C | 0x192 | 0x19E => {
+            String::new()
+        }
+        _ => return None,
     };
-    hex(&text)
+    Some(hex(&text))
+}
+
+fn params(code: u32) -> Vec<u8> {
+    listed_params(code).unwrap_or_default()
 }
 
 /// What the handles of the samples name.
@@ -371,7 +386,9 @@ fn a_command_cut_short_never_succeeds() {
 fn a_trailing_byte_is_refused() {
     let mut tpm = bench();
     for info in commands() {
-        let params = params(info.code);
+        let Some(params) = listed_params(info.code) else {
+            continue;
+        };
         let succeeds = answer(&mut tpm, info, "as it is", &sample(info, &params)) == 0;
         let longer = sample(info, &[&params[..], &[0]].concat());
         let code = answer(&mut tpm, info, "with a trailing byte", &longer);
