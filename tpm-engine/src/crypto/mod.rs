@@ -3,6 +3,7 @@
 //! Nothing here knows of TPM state or response codes: callers map [`CryptoError`] to the code that the
 //! command's description asks for.
 
+pub mod cmac;
 pub mod drbg;
 pub mod ecc;
 pub mod hash;
