@@ -162,7 +162,8 @@ mod tests {
     const DATA: &str = "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e5130c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710";
 
     /// SP 800-38B, appendix D, for AES, with two more lengths; the other ciphers by OpenSSL.
-    const VECTORS: &[(BlockCipher, &str, &[(usize, &str)])] = &[
+    type Macs = &'static [(usize, &'static str)];
+    const VECTORS: &[(BlockCipher, &str, Macs)] = &[
         (
             BlockCipher::Aes,
             KEY,

@@ -7,9 +7,11 @@
     reason = "scalars, field elements and points neither overflow nor panic"
 )]
 
+mod agreement;
 mod curves;
 mod ecdsa;
 pub mod parameters;
+mod schemes;
 
 use crypto_bigint::{ArrayEncoding, BoxedUint, NonZero};
 use elliptic_curve::point::AffineCoordinates as _;
@@ -21,7 +23,9 @@ use crate::bytes::Bytes;
 use crate::crypto::CryptoError;
 use crate::crypto::drbg::HmacDrbg;
 
+pub use agreement::{Agreement, Parties, agree};
 pub use ecdsa::{ecdsa_sign, ecdsa_verify};
+pub use schemes::{ecdaa_sign, schnorr_sign, schnorr_verify, sm2_sign, sm2_verify};
 
 /// Largest coordinate or scalar in bytes: a curve of 638 bits.
 pub const MAX_COORDINATE: usize = 80;
@@ -111,7 +115,7 @@ pub fn from_wide(curve: Curve, wide: &[u8]) -> Option<(Zeroizing<Coordinate>, Po
         return None;
     }
     with_curve!(curve, C => {
-        let scalar = reduce_wide::<C>(wide)?;
+        let scalar = scalar_out_of::<C>(wide).ok()?;
         let point = encode_point::<C>(&C::generator_times(&scalar)).ok()?;
         Some((Zeroizing::new(encode_scalar::<C>(&scalar)), point))
     })
@@ -208,25 +212,47 @@ fn reduce<C: CurveArithmetic>(number: &FieldBytes<C>) -> C::Scalar {
 /// A scalar from 1 to n - 1 out of one request to `rng`, with `additional` input.
 fn random_scalar<C: CurveArithmetic>(additional: &[u8], rng: &mut HmacDrbg) -> Zeroizing<NonZeroScalar<C>> {
     let mut wide = Zeroizing::new([0; MAX_COORDINATE + EXTRA]);
-    let size = FieldBytes::<C>::default().len();
-    let (wide, _) = wide.split_at_mut(size.saturating_add(EXTRA).min(MAX_COORDINATE + EXTRA));
+    let size = FieldBytes::<C>::default().len().saturating_add(EXTRA);
+    let (wide, _) = wide.split_at_mut(size.min(MAX_COORDINATE + EXTRA));
     loop {
         rng.generate(additional, wide);
-        if let Some(scalar) = reduce_wide::<C>(wide) {
+        if let Ok(scalar) = scalar_out_of::<C>(wide) {
             return scalar;
         }
     }
 }
 
 /// The scalar `(wide mod (n - 1)) + 1` (FIPS 186-5, A.2.1).
-fn reduce_wide<C: CurveArithmetic>(wide: &[u8]) -> Option<Zeroizing<NonZeroScalar<C>>> {
-    let wide = Zeroizing::new(BoxedUint::from_be_slice_vartime(wide));
-    let order = BoxedUint::from_be_slice_vartime(&C::ORDER.to_be_byte_array());
-    let divisor = NonZero::new(order.wrapping_sub(BoxedUint::one())).into_option()?;
-    let reduced = Zeroizing::new(wide.rem(&divisor).wrapping_add(BoxedUint::one()));
-    let bytes = Zeroizing::new(reduced.to_be_bytes());
+fn scalar_out_of<C: CurveArithmetic>(wide: &[u8]) -> Result<Zeroizing<NonZeroScalar<C>>, CryptoError> {
+    let less_one = order::<C>().wrapping_sub(BoxedUint::one());
+    let reduced = Zeroizing::new(remainder(wide, &less_one)?.wrapping_add(BoxedUint::one()));
+    decode_scalar::<C>(&last_bytes::<C>(&reduced))
+}
+
+/// A public number of any size modulo the order.
+fn reduce_wide<C: CurveArithmetic>(number: &[u8]) -> C::Scalar {
+    // The order is not 0, and what is below it is not too long.
+    remainder(number, &order::<C>())
+        .ok()
+        .and_then(|rest| padded::<C>(&last_bytes::<C>(&rest)))
+        .map_or(C::Scalar::default(), |bytes| reduce::<C>(&bytes))
+}
+
+fn order<C: CurveArithmetic>() -> BoxedUint {
+    BoxedUint::from_be_slice_vartime(&C::ORDER.to_be_byte_array())
+}
+
+fn remainder(number: &[u8], divisor: &BoxedUint) -> Result<Zeroizing<BoxedUint>, CryptoError> {
+    let number = Zeroizing::new(BoxedUint::from_be_slice_vartime(number));
+    let divisor = NonZero::new(divisor.clone()).into_option().ok_or(CryptoError::Value)?;
+    Ok(Zeroizing::new(number.rem(&divisor)))
+}
+
+/// As many bytes as the curve has.
+fn last_bytes<C: CurveArithmetic>(number: &BoxedUint) -> Zeroizing<Coordinate> {
+    let bytes = Zeroizing::new(number.to_be_bytes());
     let start = bytes.len().saturating_sub(FieldBytes::<C>::default().len());
-    decode_scalar::<C>(bytes.get(start..)?).ok()
+    Zeroizing::new(Coordinate::truncated(bytes.get(start..).unwrap_or_default()))
 }
 
 #[cfg(test)]
