@@ -7,7 +7,8 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use common::{
-    Daemon, GET_RANDOM, NO_POWER, NOT_STARTED, PCR_READ, STARTUP_CLEAR, SUCCESS, pcr_extend, pcr_reset, request,
+    Daemon, GET_RANDOM, NO_POWER, NOT_STARTED, PCR_READ, STARTUP_CLEAR, SUCCESS, authorized, pcr_extend, pcr_reset,
+    request,
 };
 
 /// Cloud Hypervisor's handshake. From the second request on each brings a descriptor that nobody asked for.
@@ -223,6 +224,51 @@ fn requests_are_answered_while_a_command_runs() {
         assert_eq!(other.ask(&request(0x09, &[]), 4), [0; 4]);
         assert_eq!(data.response().len(), 20);
     }
+}
+
+/// TPM2_CreatePrimary of an RSA-3072 storage key in the null hierarchy: by far the longest command.
+fn long_command() -> Vec<u8> {
+    let public = b"\0\x1a\0\x01\0\x0b\0\x03\0\x72\0\0\0\x06\0\x80\0\x43\0\x10\x0c\0\0\0\0\0\0\0";
+    let params = [b"\0\x04\0\0\0\0".as_slice(), public, &[0; 6]].concat();
+    authorized(0x131, &[0x4000_0007], &params)
+}
+
+const CANCELED: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x09";
+
+#[test]
+fn a_long_command_is_canceled_and_holds_no_request_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&directory, &[]);
+    let (mut control, mut data) = daemon.attach();
+    assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
+    // A request that comes before the command began is for none, so it may take more than one.
+    data.0.write_all(&long_command()).unwrap();
+    data.0
+        .set_read_timeout(Some(std::time::Duration::from_millis(20)))
+        .unwrap();
+    let mut byte = [0];
+    while data.0.read(&mut byte).is_err() {
+        assert_eq!(control.ask(&request(0x01, &[]), 8).len(), 8);
+        assert_eq!(control.ask(&request(0x09, &[]), 4), [0; 4]);
+    }
+    let mut rest = [0; 9];
+    data.0.read_exact(&mut rest).unwrap();
+    assert_eq!([&byte[..], &rest].concat(), CANCELED);
+    assert_eq!(data.run(&GET_RANDOM).len(), 20);
+}
+
+#[test]
+fn a_power_cycle_does_not_wait_for_a_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&directory, &[]);
+    let (mut control, mut data) = daemon.attach();
+    assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
+    data.0.write_all(&long_command()).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    assert_eq!(control.ask(&request(0x02, &[0; 4]), 4), [0; 4]);
+    // The command began before the power was taken, or after: either way it has an answer, and the TPM starts again.
+    assert!([CANCELED, NOT_STARTED].contains(&data.response().try_into().unwrap()));
+    assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
 }
 
 #[test]
