@@ -44,18 +44,18 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    /// Two neighbouring ports that nobody uses.
+    /// The first of two neighbouring ports that nobody uses.
     ///
     /// # Errors
     /// There are none.
-    pub(crate) fn free_ports() -> Result<Self> {
+    pub(crate) fn free_ports() -> Result<u16> {
         for _ in 0..100 {
             let data = TcpListener::bind(("127.0.0.1", 0))?;
             let port = data.local_addr()?.port();
             if let Some(next) = port.checked_add(1)
                 && TcpListener::bind(("127.0.0.1", next)).is_ok()
             {
-                return Ok(Self::Tcp(port));
+                return Ok(port);
             }
         }
         bail!("no two free TCP ports")
@@ -217,9 +217,8 @@ fn swtpm(state: &Path, endpoint: &Endpoint, startup: bool) -> Command {
                 .arg(format!("type=tcp,port={}", port.saturating_add(1)));
         }
     }
-    let flags = if startup { "not-need-init,startup-clear" } else { "" };
-    if !flags.is_empty() {
-        command.arg("--flags").arg(flags);
+    if startup {
+        command.args(["--flags", "not-need-init,startup-clear"]);
     }
     command
 }

@@ -1,6 +1,8 @@
 //! `cargo xtask test`.
 
 mod cargo;
+mod flows;
+mod guests;
 
 use std::process::ExitCode;
 
@@ -8,9 +10,25 @@ use anyhow::Result;
 
 use crate::machine;
 use crate::report::{Counts, Report};
+use crate::tpm::{self, Build, Peer, Program};
 
-/// A step's name and what it does.
-type Step = (&'static str, fn() -> Result<Counts>);
+/// A step's name and what it does with the program that plays the TPM.
+type Step = (&'static str, fn(Peer) -> Result<Counts>);
+
+const STEPS: &[Step] = &[
+    ("format", |_| cargo::format()),
+    ("lints", |_| cargo::lints()),
+    ("licences and sources", |_| cargo::deny()),
+    ("unit tests", |_| cargo::unit_tests()),
+    ("differential tests", |_| {
+        machine::require(&[machine::SWTPM])?;
+        cargo::integration_tests()
+    }),
+    ("tpm2-tools", |peer| flows::run(&flows::TPM2_TOOLS, &program(peer)?)),
+    ("IBM TSS", |peer| flows::run(&flows::IBM_TSS, &program(peer)?)),
+    ("guest: demonstration", |peer| guests::demo(&program(peer)?)),
+    ("guest: reset and crash", |peer| guests::survive(&program(peer)?)),
+];
 
 /// Which steps to run.
 #[derive(Debug, clap::Args)]
@@ -18,6 +36,9 @@ pub(crate) struct Args {
     /// Run only the steps whose name contains this.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// The program that plays the TPM for tools and guests: swtpm shows whether the tests themselves are right.
+    #[arg(long, value_enum, default_value_t = Peer::Ours)]
+    peer: Peer,
 }
 
 /// Runs the steps, prints the table.
@@ -27,20 +48,18 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut report = Report::new();
     let wanted = |name: &str| args.only.as_deref().is_none_or(|only| name.contains(only));
-    let steps: [Step; 5] = [
-        ("format", cargo::format),
-        ("lints", cargo::lints),
-        ("licences and sources", cargo::deny),
-        ("unit tests", cargo::unit_tests),
-        ("differential tests", || {
-            machine::require(&[machine::SWTPM])?;
-            cargo::integration_tests()
-        }),
-    ];
-    for (name, step) in steps {
-        if wanted(name) {
-            report.step(name, step);
-        }
+    for (name, step) in STEPS.iter().filter(|(name, _)| wanted(name)) {
+        report.step(name, || step(args.peer));
     }
     Ok(report.finish())
+}
+
+fn program(peer: Peer) -> Result<Program> {
+    match peer {
+        Peer::Ours => Ok(Program::Ours(tpm::build(Build::Debug)?)),
+        Peer::Swtpm => {
+            machine::require(&[machine::SWTPM])?;
+            Ok(Program::Swtpm)
+        }
+    }
 }
