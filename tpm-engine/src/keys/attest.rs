@@ -9,7 +9,6 @@ use crate::marshal::Marshal;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 use crate::types::attest::{Attest, AttestData, Attested};
-use crate::types::attributes::ObjectAttributes;
 use crate::types::scheme::Scheme;
 use crate::types::signature::Signature;
 use crate::types::{ClockInfo, Data, TimeInfo};
@@ -45,7 +44,7 @@ impl Tpm {
             return Ok(None);
         }
         let object = self.object(signer).ok_or(Rc::KEY.handle(handle))?;
-        if !object.public.0.attributes.has(ObjectAttributes::SIGN) {
+        if !object.public.0.is_signer() {
             return Err(Rc::KEY.handle(handle));
         }
         self.choose_sign_scheme(object, given)

@@ -231,7 +231,7 @@ fn check_keys(public: &Public, sensitive: Option<&Sensitive>, blame: Blame) -> R
                 Some(sensitive) => {
                     let derived = ecc::public(curve, &sensitive.secret).map_err(|_| Rc::KEY_SIZE)?;
                     if public.name_alg.is_some() && (*derived.x != *point.x || *derived.y != *point.y) {
-                        return Err(Rc::BINDING.parameter(blame.public));
+                        return Err(Rc::BINDING);
                     }
                 }
             }
@@ -274,7 +274,7 @@ fn check_symmetric(public: &Public, unique: &[u8], sensitive: Option<&Sensitive>
     if *symmetric_unique(name_alg, sensitive) == *unique {
         Ok(())
     } else {
-        Err(Rc::BINDING.parameter(blame.public))
+        Err(Rc::BINDING)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::object::Object;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 use crate::types::TaggedDigest;
-use crate::types::public::{ObjectType, PublicParms, Unique};
+use crate::types::public::{PublicParms, Unique};
 use crate::types::scheme::{KeyedHashScheme, Scheme, SchemeId};
 use crate::types::signature::Signature;
 
@@ -17,21 +17,26 @@ impl Tpm {
     /// bare TPM_RC_SCHEME where they do not agree or there is none.
     pub(crate) fn choose_sign_scheme(&self, object: &Object, given: Option<Scheme>) -> RcResult<Option<Scheme>> {
         let public = &object.public.0;
-        if public.object_type() == ObjectType::SymCipher {
-            return Err(Rc::SCHEME);
-        }
-        if matches!(public.parms, PublicParms::KeyedHash(KeyedHashScheme::Xor(..))) {
-            return Err(Rc::SCHEME);
-        }
-        match (public.parms.scheme(), given) {
-            (None, Some(given)) => Ok(Some(given)),
-            (None, None) => Err(Rc::SCHEME),
+        let scheme = match (public.parms.scheme(), given) {
+            (None, given) => given.ok_or(Rc::SCHEME)?,
             // A commitment can only be named by the caller.
-            (Some(own), None) if own.id.is_anonymous() => Err(Rc::SCHEME),
-            (Some(own), None) => Ok(Some(own)),
-            (Some(own), Some(given)) if own.id == given.id && own.hash == given.hash => Ok(Some(given)),
-            (Some(_), Some(_)) => Err(Rc::SCHEME),
-        }
+            (Some(own), None) if own.id.is_anonymous() => return Err(Rc::SCHEME),
+            (Some(own), None) => own,
+            (Some(own), Some(given)) if own.id == given.id && own.hash == given.hash => given,
+            (Some(_), Some(_)) => return Err(Rc::SCHEME),
+        };
+        let suits = match (&public.parms, scheme.id) {
+            (PublicParms::KeyedHash(scheme), id) => {
+                id == SchemeId::Hmac && !matches!(scheme, KeyedHashScheme::Xor(..))
+            }
+            (PublicParms::Rsa(_), id) => matches!(id, SchemeId::Rsassa | SchemeId::Rsapss),
+            (PublicParms::Ecc(_), id) => matches!(
+                id,
+                SchemeId::Ecdsa | SchemeId::Ecdaa | SchemeId::Sm2 | SchemeId::EcSchnorr
+            ),
+            (PublicParms::SymCipher(_), _) => false,
+        };
+        if suits { Ok(Some(scheme)) } else { Err(Rc::SCHEME) }
     }
 
     /// Signs a digest. Codes come without a number: TPM_RC_SCHEME for a scheme that does not suit the key.

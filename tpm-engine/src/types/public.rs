@@ -232,6 +232,11 @@ impl Public {
         self.is_parent() && self.object_type() == ObjectType::KeyedHash
     }
 
+    /// Whether it is a key that signs; a block cipher's sign attribute is for encryption.
+    pub(crate) fn is_signer(&self) -> bool {
+        self.attributes.has(ObjectAttributes::SIGN) && self.object_type() != ObjectType::SymCipher
+    }
+
     /// Whether it is a storage or derivation parent.
     pub(crate) fn is_parent(&self) -> bool {
         use ObjectAttributes as A;

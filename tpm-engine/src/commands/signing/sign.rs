@@ -23,7 +23,7 @@ command! {
 fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
     let key = tpm.object(handles.key).cloned().ok_or(Rc::KEY.handle(1))?;
     let attributes = key.public.0.attributes;
-    if !attributes.has(A::SIGN) {
+    if !key.public.0.is_signer() {
         return Err(Rc::KEY.handle(1));
     }
     // Such a key signs certificates by TPM2_CertifyX509 only.
