@@ -1,5 +1,6 @@
 //! What tests of commands share: a TPM in memory, and commands as bytes.
 
+pub(crate) mod keys;
 pub(crate) mod session;
 
 use std::collections::BTreeMap;

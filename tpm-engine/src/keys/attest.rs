@@ -4,7 +4,7 @@ use crate::alg::HashAlg;
 use crate::commands::capability::properties::FIRMWARE_VERSION;
 use crate::crypto::hash::hash;
 use crate::crypto::kdf;
-use crate::handle::{Handle, Hierarchy, Name};
+use crate::handle::{Handle, Hierarchy};
 use crate::marshal::Marshal;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
@@ -61,7 +61,10 @@ impl Tpm {
     ) -> RcResult<(AttestData, Signature)> {
         let object = self.object(signer).cloned();
         let mut attest = Attest {
-            qualified_signer: object.as_ref().map_or(Name::EMPTY, |key| key.qualified_name.clone()),
+            qualified_signer: match &object {
+                Some(key) => key.qualified_name.clone(),
+                None => self.name(signer),
+            },
             extra_data: qualifying_data.clone(),
             clock_info: self.clock_info(),
             firmware_version: FIRMWARE_VERSION,

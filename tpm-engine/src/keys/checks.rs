@@ -1,5 +1,6 @@
 //! Consistency of public and sensitive areas (Part 1, 25–27; Part 2, 8.3 and 12; Part 3, 12.1).
 
+use super::creation::check_auth_size;
 use crate::alg::HashAlg;
 use crate::crypto::ecc;
 use crate::crypto::hash::hash;
@@ -183,6 +184,7 @@ pub(crate) fn check_areas(
             if sensitive.seed.len() > name_alg.digest_size() {
                 return Err(Rc::KEY_SIZE.parameter(blame.sensitive));
             }
+            check_auth_size(&sensitive.auth, Some(name_alg)).map_err(|code| code.parameter(blame.sensitive))?;
             check_attributes(parent, public)
         }
         // What has no Name or no secret cannot do what attributes allow.

@@ -112,9 +112,14 @@ fn agreed_secret(
     Ok(secret)
 }
 
-/// The point with its coordinates padded to the curve's size; `None` if they are longer.
+/// The point with its coordinates at the curve's size; `None` if they are longer, not counting zeros at their front.
 pub(crate) fn padded_point(curve: Curve, point: &EccPoint) -> Option<Point> {
     let pad = |coordinate: &[u8]| {
+        let start = coordinate
+            .iter()
+            .position(|byte| *byte != 0)
+            .unwrap_or(coordinate.len());
+        let coordinate = coordinate.get(start..)?;
         let mut out = ecc::Coordinate::zeroed(curve.size().checked_sub(coordinate.len())?)?;
         out.extend(coordinate)?;
         Some(out)

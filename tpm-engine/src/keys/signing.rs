@@ -26,9 +26,7 @@ impl Tpm {
             (Some(_), Some(_)) => return Err(Rc::SCHEME),
         };
         let suits = match (&public.parms, scheme.id) {
-            (PublicParms::KeyedHash(scheme), id) => {
-                id == SchemeId::Hmac && !matches!(scheme, KeyedHashScheme::Xor(..))
-            }
+            (PublicParms::KeyedHash(scheme), id) => id == SchemeId::Hmac && !matches!(scheme, KeyedHashScheme::Xor(..)),
             (PublicParms::Rsa(_), id) => matches!(id, SchemeId::Rsassa | SchemeId::Rsapss),
             (PublicParms::Ecc(_), id) => matches!(
                 id,

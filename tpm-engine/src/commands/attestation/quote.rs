@@ -1,7 +1,6 @@
 //! TPM2_Quote — Part 3, 18.4.
 
-use crate::alg::HashAlg;
-use crate::rc::RcResult;
+use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 use crate::types::Data;
 use crate::types::attest::{AttestData, Attested};
@@ -27,8 +26,8 @@ command! {
 fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
     let scheme = tpm.attestation_scheme((handles.signer, 1), (params.in_scheme.0, 2))?;
     let selections = tpm.pcrs.filter(&params.pcr_select);
-    // Nobody signs, nobody chose a hash: the one of contexts.
-    let hash = scheme.and_then(|scheme| scheme.hash).unwrap_or(HashAlg::Sha512);
+    // Where nobody signs, nobody chose the hash of the PCR digest.
+    let hash = scheme.and_then(|scheme| scheme.hash).ok_or(Rc::SCHEME.parameter(2))?;
     let attested = Attested::Quote {
         pcr_digest: tpm.pcrs.digest(hash, &selections),
         selections,

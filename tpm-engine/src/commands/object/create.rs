@@ -58,3 +58,67 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
         creation_ticket,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+    use crate::testing::keys::{OWNER, Parts, Template, attr, creation, sha256};
+
+    const CREATE: u32 = 0x153;
+
+    #[test]
+    fn makes_another_object_every_time_and_says_under_which_parent() {
+        let mut tpm = Bench::started();
+        let parent = tpm.primary(OWNER, &Template::srk());
+        let (name, qualified) = tpm.names(parent);
+        let template = Template::ecc(attr::OWN | attr::SIGN);
+        let first = tpm.create(parent, &template, b"", b"");
+        let reply = tpm.ok_with(CREATE, &[parent], &[b""], &creation(&template, b"", b""));
+        let mut parts = Parts(&reply);
+        let (_, public, data, hash) = (parts.take(), parts.take(), parts.take(), parts.take());
+        assert_ne!(public, first.public);
+        assert_eq!(hash, sha256(&[data]));
+        let (_, names) = data.split_at(4 + 2 + 32 + 1 + 2);
+        let mut names = Parts(names);
+        assert_eq!((names.take(), names.take()), (&name[..], &qualified[..]));
+    }
+
+    #[test]
+    fn a_child_agrees_with_its_parent() {
+        let mut tpm = Bench::started();
+        let fixed = tpm.primary(OWNER, &Template::srk());
+        let movable = attr::ORIGIN | attr::USER | attr::STORAGE;
+        let loose = tpm.primary(OWNER, &Template::ecc(movable));
+        let wrapped = tpm.primary(OWNER, &Template::ecc(movable | attr::ENCRYPTED_DUPLICATION));
+        let storage_aes256 = "0006 0100 0043  0010  0003  0010";
+        let sign = attr::ORIGIN | attr::USER | attr::SIGN;
+        for (code, parent, template) in [
+            (0x000, fixed, Template::ecc(sign)),
+            (0x000, fixed, Template::ecc(sign | attr::ENCRYPTED_DUPLICATION)),
+            (0x000, fixed, Template::ecc(movable).with_parms(storage_aes256)),
+            (0x2D6, fixed, Template::srk().with_parms(storage_aes256)),
+            (0x2C2, fixed, Template::ecc(sign | attr::FIXED_PARENT)),
+            (0x2C2, loose, Template::ecc(sign | attr::FIXED_PARENT | attr::FIXED_TPM)),
+            (0x000, loose, Template::ecc(sign | attr::FIXED_PARENT)),
+            (0x2C2, loose, Template::ecc(sign | attr::ENCRYPTED_DUPLICATION)),
+            (0x2C2, wrapped, Template::ecc(sign)),
+            (0x000, wrapped, Template::ecc(sign | attr::ENCRYPTED_DUPLICATION)),
+        ] {
+            let params = creation(&template, b"", b"");
+            assert_eq!(tpm.code_with(CREATE, &[parent], &params), code, "{template:x?}");
+        }
+        let mut other_hash = Template::srk();
+        other_hash.name_alg = 0x000C;
+        assert_eq!(tpm.code_with(CREATE, &[fixed], &creation(&other_hash, b"", b"")), 0x2C3);
+    }
+
+    #[test]
+    fn refuses_parents_that_are_none() {
+        let mut tpm = Bench::started();
+        let signer = tpm.primary(OWNER, &Template::ecc(attr::OWN | attr::SIGN));
+        let params = creation(&Template::keyed_hash(attr::USER), b"", b"x");
+        assert_eq!(tpm.code_with(CREATE, &[signer], &params), 0x18A);
+        assert_eq!(tpm.code_with(CREATE, &[OWNER], &params), 0x184);
+        assert_eq!(tpm.code_with(CREATE, &[0x8000_0001], &params), 0x910);
+    }
+}

@@ -50,3 +50,48 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
         name,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+    use crate::testing::keys::{OWNER, Template, attr, sized};
+
+    const LOAD: u32 = 0x157;
+
+    #[test]
+    fn every_changed_byte_of_either_area_is_noticed() {
+        let mut tpm = Bench::started();
+        let parent = tpm.primary(OWNER, &Template::srk());
+        let blob = tpm.create(parent, &Template::keyed_hash(attr::USER), b"", b"sealed");
+        for at in 2..blob.private.len() {
+            let mut private = blob.private.clone();
+            private[at] ^= 1;
+            let params = sized(&[&private, &blob.public]);
+            assert_eq!(tpm.code_with(LOAD, &[parent], &params), 0x1DF, "byte {at}");
+        }
+        let last = blob.public.len() - 1;
+        let mut public = blob.public.clone();
+        public[last] ^= 1;
+        assert_eq!(tpm.code_with(LOAD, &[parent], &sized(&[&blob.private, &public])), 0x1DF);
+        let loaded = tpm.load(parent, &blob);
+        assert_eq!(tpm.names(loaded).0[2..], crate::testing::keys::sha256(&[&blob.public]));
+    }
+
+    #[test]
+    fn refuses_empty_areas_and_parents_that_are_none() {
+        let mut tpm = Bench::started();
+        let parent = tpm.primary(OWNER, &Template::srk());
+        let stranger = tpm.primary(OWNER, &Template::srk().with_unique(&[0, 1, 1, 0, 0]));
+        let blob = tpm.create(parent, &Template::keyed_hash(attr::USER), b"", b"sealed");
+        let params = sized(&[&blob.private, &blob.public]);
+        assert_eq!(tpm.code_with(LOAD, &[parent], &sized(&[b"", &blob.public])), 0x1D5);
+        assert_eq!(tpm.code_with(LOAD, &[parent], &sized(&[&blob.private, b""])), 0x2D5);
+        assert_eq!(tpm.code_with(LOAD, &[stranger], &params), 0x1DF);
+        let sealed = tpm.load(parent, &blob);
+        assert_eq!(tpm.code_with(LOAD, &[sealed], &params), 0x18A);
+        while tpm.tpm.objects.has_room() {
+            tpm.load(parent, &blob);
+        }
+        assert_eq!(tpm.code_with(LOAD, &[parent], &params), 0x902);
+    }
+}

@@ -170,7 +170,8 @@ fn padded<C: CurveArithmetic>(number: &[u8]) -> Option<Zeroizing<FieldBytes<C>>>
 }
 
 fn decode_scalar<C: CurveArithmetic>(scalar: &[u8]) -> Result<Zeroizing<NonZeroScalar<C>>, CryptoError> {
-    let bytes = padded::<C>(scalar).ok_or(CryptoError::Value)?;
+    let start = scalar.iter().position(|byte| *byte != 0).unwrap_or(scalar.len());
+    let bytes = padded::<C>(scalar.get(start..).unwrap_or_default()).ok_or(CryptoError::Value)?;
     Option::from(NonZeroScalar::<C>::from_repr(*bytes))
         .map(Zeroizing::new)
         .ok_or(CryptoError::Value)
