@@ -170,6 +170,14 @@ impl Tpm {
         Ok(answer)
     }
 
+    /// The bytes of a command, to be sent as they are and without what this client remembers of it.
+    ///
+    /// # Errors
+    /// A session that it names does not exist.
+    pub fn encode(&mut self, call: &Call) -> Result<Vec<u8>> {
+        Ok(self.build(call)?.command)
+    }
+
     /// Sends these bytes as they are.
     ///
     /// # Errors

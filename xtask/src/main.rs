@@ -1,6 +1,7 @@
 //! The project's tasks: `cargo xtask test`, `cargo xtask demo`, `cargo xtask bench`.
 
 mod attest;
+mod bench;
 mod demo;
 mod guest;
 mod machine;
@@ -20,12 +21,16 @@ enum Command {
     Test(test::Args),
     /// Boot a stock Linux guest on our TPM: measured boot, a quote, a sealed secret.
     Demo(demo::Args),
+    /// Measure.
+    #[command(subcommand)]
+    Bench(bench::Benchmark),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Bench(benchmark) => bench::run(&benchmark),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
