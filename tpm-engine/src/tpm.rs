@@ -467,6 +467,9 @@ impl ResetState {
             object_context_id: 0,
             pcr_counter: 0,
             command_audit_digest: Digest::EMPTY,
+            commit_nonce: random_seed(rng),
+            commit_counter: 0,
+            commit_pending: 0,
         }
     }
 }

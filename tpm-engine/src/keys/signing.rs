@@ -59,9 +59,22 @@ impl Tpm {
                     signature,
                 })
             }
-            (PublicParms::Ecc(parms), SchemeId::Ecdsa) => {
-                let scalar = &object.sensitive()?.secret;
-                let (r, s) = ecc::ecdsa_sign(parms.curve, scalar, digest, &mut self.rng).map_err(|_| Rc::NO_RESULT)?;
+            (PublicParms::Ecc(parms), SchemeId::Ecdsa | SchemeId::Ecdaa | SchemeId::Sm2 | SchemeId::EcSchnorr) => {
+                let (curve, scalar) = (parms.curve, &object.sensitive()?.secret);
+                let signature = match scheme.id {
+                    SchemeId::Ecdaa => {
+                        let r = self
+                            .committed_ephemeral(curve, &object.name, scheme.count)
+                            .ok_or(Rc::VALUE)?;
+                        let signature = ecc::ecdaa_sign(curve, scalar, &r, hash, digest, &mut self.rng);
+                        self.end_ephemeral(scheme.count);
+                        signature
+                    }
+                    SchemeId::Sm2 => ecc::sm2_sign(curve, scalar, digest, &mut self.rng),
+                    SchemeId::EcSchnorr => ecc::schnorr_sign(curve, scalar, hash, digest, &mut self.rng),
+                    _ => ecc::ecdsa_sign(curve, scalar, digest, &mut self.rng),
+                };
+                let (r, s) = signature.map_err(|_| Rc::NO_RESULT)?;
                 Ok(Signature::Ecc {
                     scheme: scheme.id,
                     hash,
@@ -98,18 +111,17 @@ pub(crate) fn verify(object: &Object, digest: &[u8], signature: &Signature) -> R
         ) => RsaPublic::new(modulus, parms.exponent)
             .and_then(|key| key.verify(rsa_scheme(*scheme), *hash, digest, signature))
             .map_err(|_| Rc::SIGNATURE),
-        (
-            PublicParms::Ecc(parms),
-            Unique::Ecc(point),
-            Signature::Ecc {
-                scheme: SchemeId::Ecdsa,
-                r,
-                s,
-                ..
-            },
-        ) => {
-            let point = padded_point(parms.curve, point).ok_or(Rc::SIGNATURE)?;
-            ecc::ecdsa_verify(parms.curve, &point, digest, r, s).map_err(|_| Rc::SIGNATURE)
+        (PublicParms::Ecc(parms), Unique::Ecc(point), Signature::Ecc { scheme, hash, r, s }) => {
+            let curve = parms.curve;
+            let point = padded_point(curve, point).ok_or(Rc::SIGNATURE)?;
+            match scheme {
+                SchemeId::Ecdsa => ecc::ecdsa_verify(curve, &point, digest, r, s),
+                SchemeId::Sm2 => ecc::sm2_verify(curve, &point, digest, r, s),
+                SchemeId::EcSchnorr => ecc::schnorr_verify(curve, &point, *hash, digest, r, s),
+                // Only the issuer's host can tell an ECDAA signature.
+                _ => return Err(Rc::SCHEME),
+            }
+            .map_err(|_| Rc::SIGNATURE)
         }
         (PublicParms::KeyedHash(_), _, signature) => {
             let sensitive = object.sensitive.0.as_ref().ok_or(Rc::HANDLE)?;

@@ -30,6 +30,12 @@ structure! {
         pub(crate) pcr_counter: u32,
         /// Running digest of audited commands; empty when nothing was audited.
         pub(crate) command_audit_digest: Digest,
+        /// What the secrets of commitments are derived from (commitNonce).
+        pub(crate) commit_nonce: Zeroizing<Bytes<SEED_SIZE>>,
+        /// Commitments made (commitCounter).
+        pub(crate) commit_counter: u64,
+        /// Those of the last 64 that may still be used, by their counter modulo 64 (commitArray).
+        pub(crate) commit_pending: u64,
     }
 
     /// STATE_CLEAR_DATA: kept by TPM Resume, set to defaults by TPM Reset and TPM Restart.

@@ -1,10 +1,13 @@
 //! Asymmetric primitives (Part 3, 14).
 
+pub(crate) mod commit;
+pub(crate) mod ec_ephemeral;
 pub(crate) mod ecc_parameters;
 pub(crate) mod ecdh_keygen;
 pub(crate) mod ecdh_zgen;
 pub(crate) mod rsa_decrypt;
 pub(crate) mod rsa_encrypt;
+pub(crate) mod zgen_2phase;
 
 use crate::bytes::Bytes;
 use crate::crypto::rsa::RsaPadding;

@@ -121,6 +121,15 @@ pub fn from_wide(curve: Curve, wide: &[u8]) -> Option<(Zeroizing<Coordinate>, Po
     })
 }
 
+/// A number of any size as a coordinate of the curve: modulo the field's prime.
+#[must_use]
+pub fn field_number(curve: Curve, number: &[u8]) -> Coordinate {
+    let prime = BoxedUint::from_be_slice_vartime(&parameters::of(curve).p);
+    with_curve!(curve, C => {
+        remainder(number, &prime).map_or(Coordinate::EMPTY, |rest| (*last_bytes::<C>(&rest)).clone())
+    })
+}
+
 /// The public point of a private scalar.
 ///
 /// # Errors
