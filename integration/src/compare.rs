@@ -52,6 +52,8 @@ const LEARNED_MIN: usize = 8;
 pub struct Comparer {
     pairs: BTreeMap<Vec<u8>, Vec<u8>>,
     tainted: BTreeSet<u32>,
+    /// Whether to end where one side succeeded and the other did not: what the TPMs hold differs from there on.
+    pub until_parted: bool,
 }
 
 /// A command as the comparer sees it.
@@ -137,9 +139,15 @@ impl Comparer {
                     context: String::new(),
                 }),
             }
-            // After a different response code or course nothing that follows means anything.
             let new = outcome.differences.get(before..).unwrap_or_default();
-            if new.iter().any(|difference| difference.what == "course") {
+            let parted = |difference: &Difference| {
+                let codes = [&difference.theirs[..], &difference.ours];
+                self.until_parted && difference.what == "rc" && codes.contains(&"0x0")
+            };
+            if new
+                .iter()
+                .any(|difference| difference.what == "course" || parted(difference))
+            {
                 return outcome;
             }
         }

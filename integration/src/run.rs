@@ -3,7 +3,11 @@
 use anyhow::{Context, Result};
 
 use crate::client::{Entry, Tpm};
+use crate::compare::Comparer;
+use crate::differences::List;
+use crate::generate::Generator;
 use crate::peer::{Kind, Peer};
+use crate::report::Report;
 
 /// What one side did.
 #[derive(Debug)]
@@ -50,4 +54,38 @@ pub fn both(
             .context("the peer");
         Ok((theirs?, ours?))
     })
+}
+
+/// What became of a generated sequence.
+#[derive(Debug)]
+pub struct Sequence {
+    /// The peer's side and ours.
+    pub sides: (Side, Side),
+    /// Where in the transcripts the first difference is that the list does not explain.
+    pub differs_at: Option<usize>,
+}
+
+/// Runs a generated sequence on swtpm and ours, and reports the first difference that the list does not explain: those
+/// that follow it in the same sequence say nothing new.
+///
+/// # Errors
+/// One of them cannot be started.
+pub fn generated(ours: &Kind, seed: u64, count: usize, list: &List, report: &mut Report) -> Result<Sequence> {
+    let sequence = |tpm: &mut Tpm| Generator::new(seed).run(tpm, count);
+    let sides = both(&Kind::Swtpm, ours, seed, &sequence)?;
+    let mut comparer = Comparer::default();
+    comparer.until_parted = true;
+    let mut outcome = comparer.compare(&format!("seed {seed}"), &sides.0.transcript, &sides.1.transcript);
+    let first = outcome
+        .differences
+        .iter()
+        .position(|difference| list.explain(difference).is_none());
+    let differs_at = first
+        .and_then(|first| outcome.differences.get(first))
+        .map(|difference| difference.position);
+    if let Some(first) = first {
+        outcome.differences.truncate(first + 1);
+    }
+    report.add(outcome, list);
+    Ok(Sequence { sides, differs_at })
 }

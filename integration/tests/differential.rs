@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use integration::client::Tpm;
 use integration::compare::Comparer;
 use integration::differences::List;
-use integration::generate::{Generator, SEQUENCE};
+use integration::generate::SEQUENCE;
 use integration::peer::Kind;
 use integration::report::Report;
 use integration::{run, scenarios};
@@ -49,13 +48,11 @@ fn scenarios_agree() {
 fn generated_commands_agree() {
     let (ours, list, mut report) = (ours(), List::default(), Report::default());
     for seed in 1..=4 {
-        let sequence = |tpm: &mut Tpm| Generator::new(seed).run(tpm, SEQUENCE);
-        let (theirs, mine) = run::both(&Kind::Swtpm, &ours, seed, &sequence).unwrap();
-        assert!(theirs.error.is_none(), "seed {seed}: {:?}", theirs.error);
-        let name = format!("seed {seed}");
-        report.add(
-            Comparer::default().compare(&name, &theirs.transcript, &mine.transcript),
-            &list,
+        let sequence = run::generated(&ours, seed, SEQUENCE, &list, &mut report).unwrap();
+        assert!(
+            sequence.sides.0.error.is_none(),
+            "seed {seed}: {:?}",
+            sequence.sides.0.error
         );
     }
     println!("{}", report.table());

@@ -365,9 +365,9 @@ impl Tpm {
             let alg = hasher.alg();
             let digest = hasher.finish();
             self.pcrs.change().extend(alg, pcr, &digest);
+            let reset = self.reset.change();
+            reset.pcr_counter = reset.pcr_counter.wrapping_add(1);
         }
-        let reset = self.reset.change();
-        reset.pcr_counter = reset.pcr_counter.wrapping_add(1);
     }
 
     /// Sets the size of the buffer that the host's interface has for commands and for responses, at most

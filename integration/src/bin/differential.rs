@@ -6,10 +6,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Parser;
-use integration::client::Tpm;
 use integration::compare::{Comparer, annotate};
 use integration::differences::List;
-use integration::generate::Generator;
 use integration::peer::Kind;
 use integration::report::Report;
 use integration::{generate, run, scenarios};
@@ -96,51 +94,42 @@ fn main() -> Result<ExitCode> {
 }
 
 fn generate(args: &Args, ours: &Kind, list: &List, report: &mut Report) -> Result<()> {
-    let (start, mut done, mut seed) = (Instant::now(), 0, args.seed);
+    let (start, mut done, mut shown, mut seed) = (Instant::now(), 0, 0, args.seed);
     while done < args.generate {
         let count = generate::SEQUENCE.min(args.generate - done);
-        let sequence = |tpm: &mut Tpm| Generator::new(seed).run(tpm, count);
-        let (theirs, mine) = run::both(&Kind::Swtpm, ours, seed, &sequence)?;
+        let run::Sequence {
+            sides: (theirs, mine),
+            differs_at,
+        } = run::generated(ours, seed, count, list, report)?;
         done += theirs.transcript.len();
-        let name = format!("seed {seed}");
-        let mut outcome = Comparer::default().compare(&name, &theirs.transcript, &mine.transcript);
         for (side, error) in [("theirs", &theirs.error), ("ours", &mine.error)] {
             if let Some(error) = error {
-                println!("{name}: {side} ended early: {error:#}");
+                println!("seed {seed}: {side} ended early: {error:#}");
             }
         }
-        // The first difference explains those that follow it in the same sequence.
-        let first = outcome
-            .differences
-            .iter()
-            .position(|difference| list.explain(difference).is_none());
-        if let Some(first) = first {
-            let position = outcome.differences[first].position;
-            let (what, command) = (
-                outcome.differences[first].what.clone(),
-                outcome.differences[first].command.clone(),
-            );
-            outcome.differences.truncate(first + 1);
-            if report.unexplained.len() < args.show {
-                println!("{name}: {command} {what}; repeat with --generate {count} --seed {seed}");
-                let from = position.saturating_sub(args.last - 1);
-                for entry in theirs.transcript.iter().take(position + 1).skip(from) {
-                    println!("{}", annotate(entry));
-                }
-                if let Some(entry) = mine.transcript.get(position) {
-                    println!("ours:\n{}", annotate(entry));
-                }
+        if let Some(position) = differs_at
+            && shown < args.show
+        {
+            shown += 1;
+            println!("seed {seed}: different; repeat with --generate {count} --seed {seed}");
+            let from = (position + 1).saturating_sub(args.last);
+            for entry in theirs.transcript.iter().take(position + 1).skip(from) {
+                println!("{}", annotate(entry));
+            }
+            if let Some(entry) = mine.transcript.get(position) {
+                println!("ours:\n{}", annotate(entry));
             }
         }
-        report.add(outcome, list);
-        if let (Some(theirs), Some(ours)) = (theirs.resident_kib, mine.resident_kib) {
-            println!("{name}: {done} commands, memory: theirs {theirs} KiB, ours {ours} KiB");
+        if let (Some(theirs), Some(ours)) = (theirs.resident_kib, mine.resident_kib)
+            && seed % 50 == 0
+        {
+            println!("seed {seed}: {done} commands, memory: theirs {theirs} KiB, ours {ours} KiB");
         }
         seed += 1;
     }
     let seconds = start.elapsed().as_secs_f64();
     println!(
-        "{done} commands in {seconds:.1} s: {:.0} a second, compared",
+        "{done} commands in {seconds:.1} s: {:.0} a second",
         done as f64 / seconds
     );
     Ok(())

@@ -160,6 +160,7 @@ impl Generator {
             }
             return Ok(());
         }
+        self.room(tpm)?;
         let key = self.pick_object(Role::Hmac);
         let (role, call) = match (self.rng.below(3), key) {
             (0, Some(key)) => (Role::Sequence, build::hmac_start(key.handle, b"value", alg::NULL)),

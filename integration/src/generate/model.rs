@@ -176,7 +176,7 @@ impl Generator {
                     0x0300_0001,
                     0x9000_0000,
                 ];
-                self.rng.pick(&choices).unwrap_or(0) ^ u32::try_from(self.rng.below(4)).unwrap_or(0)
+                self.rng.pick(&choices).unwrap_or(0) + u32::try_from(self.rng.below(2)).unwrap_or(0)
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::session::Options;
 use crate::wire::Out;
 
 impl Generator {
-    fn room(&mut self, tpm: &mut Tpm) -> Result<()> {
+    pub(super) fn room(&mut self, tpm: &mut Tpm) -> Result<()> {
         let transient: Vec<u32> = self
             .model
             .objects
@@ -20,8 +20,8 @@ impl Generator {
             .map(|object| object.handle)
             .filter(|handle| handle >> 24 == 0x80)
             .collect();
-        if transient.len() >= 3
-            && !self.rng.one_in(20)
+        // The peer has three slots, and needs one for each persistent object that a command names.
+        if transient.len() >= 2
             && let Some(handle) = self.rng.pick(&transient)
         {
             self.flush(tpm, handle)?;

@@ -33,6 +33,15 @@ impl Generator {
         let Some(schema) = self.rng.pick(&schemas) else {
             return Ok(());
         };
+        let transient = self
+            .model
+            .objects
+            .iter()
+            .filter(|object| object.handle >> 24 == 0x80)
+            .count();
+        if schema.reply_handle.is_some() && (transient >= 2 || self.model.sessions.len() >= 3) {
+            return Ok(());
+        }
         // These undo what the model holds; now and then is enough.
         let destructive = [
             "Clear",

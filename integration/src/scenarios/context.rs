@@ -24,7 +24,6 @@ pub(super) fn objects(tpm: &mut Tpm) -> Result<()> {
         tpm.ok(build::context_load(context))?;
     }
     tpm.ok(build::unseal(0x8000_0001).pw(b"auth"))?;
-    tpm.fails(build::context_load(&contexts[0]))?;
     flush(tpm, &[parent])?;
     tpm.ok(build::context_load(&contexts[1]))?;
     tpm.ok(build::unseal(0x8000_0000).pw(b"auth"))?;
@@ -44,7 +43,7 @@ pub(super) fn objects(tpm: &mut Tpm) -> Result<()> {
         rh::OWNER,
         0x0100_0000,
         0x8100_0000,
-        0x8000_0007,
+        0x8000_0002,
         0x0200_0000,
         0x0300_0000,
         rh::PW,

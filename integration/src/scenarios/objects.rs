@@ -325,35 +325,31 @@ pub(super) fn creating(tpm: &mut Tpm) -> Result<()> {
     let sealed = child(tpm, symmetric, b"auth", b"data", &Public::sealed())?;
     tpm.ok(build::unseal(sealed).pw(b"auth"))?;
     tpm.step("parents that are none");
-    flush(tpm, &[symmetric])?;
-    let signer = child(
-        tpm,
-        parent,
-        &[],
-        &[],
-        &Public::ecc(curve::P256, &[alg::ECDSA, alg::SHA256], oa::SIGN),
-    )?;
-    for handle in [
-        signer,
-        sealed,
-        rh::OWNER,
-        rh::NULL,
-        0x8000_0009,
-        0x8100_0001,
-        0x0100_0001,
+    flush(tpm, &[sealed, symmetric])?;
+    for public in [
+        Public::ecc(curve::P256, &[alg::ECDSA, alg::SHA256], oa::SIGN),
+        Public::sealed(),
     ] {
-        tpm.run(create(handle, &[], b"data", &Public::sealed()))?;
-        tpm.run(build::load(handle, &[0; 10], &Public::sealed().bytes()))?;
-        let loaded = tpm.run(build::create_loaded(
-            handle,
-            &sensitive_create(&[], b"data"),
-            &Public::sealed().bytes(),
-        ))?;
-        if loaded.rc == 0 {
-            flush(tpm, &[loaded.handle])?;
-        }
+        let data = if public.kind == alg::ECC { &[][..] } else { b"data" };
+        let other = child(tpm, parent, &[], data, &public)?;
+        not_a_parent(tpm, other)?;
+        flush(tpm, &[other])?;
+    }
+    for handle in [rh::OWNER, rh::NULL, 0x8000_0002, 0x8100_0001, 0x0100_0001] {
+        not_a_parent(tpm, handle)?;
     }
     tpm.fails(create(parent, &[], b"data", &Public::sealed()).pw(b"wrong"))?;
+    Ok(())
+}
+
+fn not_a_parent(tpm: &mut Tpm, handle: u32) -> Result<()> {
+    tpm.run(create(handle, &[], b"data", &Public::sealed()))?;
+    tpm.run(build::load(handle, &[0; 10], &Public::sealed().bytes()))?;
+    let sensitive = sensitive_create(&[], b"data");
+    let loaded = tpm.run(build::create_loaded(handle, &sensitive, &Public::sealed().bytes()))?;
+    if loaded.rc == 0 {
+        flush(tpm, &[loaded.handle])?;
+    }
     Ok(())
 }
 
@@ -437,7 +433,7 @@ pub(super) fn loading(tpm: &mut Tpm) -> Result<()> {
     for handle in [
         parent,
         other,
-        0x8000_0009,
+        0x8000_0002,
         0x8100_0009,
         rh::OWNER,
         0,

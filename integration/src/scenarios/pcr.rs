@@ -79,7 +79,7 @@ pub(super) fn extend(tpm: &mut Tpm) -> Result<()> {
     tpm.fails(build::pcr_extend(0, &digest_values(&[(alg::NULL, &[9; 32])])))?;
     tpm.fails(build::pcr_extend(
         0,
-        &Out::new().u32(6).u16(alg::SHA256).raw(&[9; 32]).0,
+        &Out::new().u32(17).u16(alg::SHA256).raw(&[9; 32]).0,
     ))?;
     tpm.fails(build::pcr_extend(0, &digest_values(&[(alg::SHA256, &[9; 31])])))?;
     tpm.fails(build::pcr_extend(0, &digest_values(&[(alg::SHA256, &[9; 33])])))?;
@@ -191,7 +191,8 @@ pub(super) fn localities(tpm: &mut Tpm) -> Result<()> {
         }
         tpm.ok(build::pcr_read(&pcrs(alg::SHA256, &[16, 17, 18, 19, 20, 21, 22, 23])))?;
         tpm.step(&format!("resetting at locality {locality}"));
-        for pcr in 15..24 {
+        // At locality 4 the peer resets less; what follows must not depend on it.
+        for pcr in if locality < 4 { 15..24 } else { 0..0 } {
             tpm.run(build::pcr_reset(pcr))?;
         }
         tpm.ok(build::pcr_read(&pcrs(alg::SHA256, &[16, 17, 18, 19, 20, 21, 22, 23])))?;
@@ -209,5 +210,11 @@ pub(super) fn localities(tpm: &mut Tpm) -> Result<()> {
     tpm.power_cycle()?;
     tpm.control().measure(b"static root")?;
     startup(tpm)?;
-    read_all(tpm)
+    read_all(tpm)?;
+    tpm.step("resetting at locality 4");
+    tpm.locality(4)?;
+    for pcr in 15..24 {
+        tpm.run(build::pcr_reset(pcr))?;
+    }
+    Ok(())
 }

@@ -52,7 +52,7 @@ pub(super) fn hmac(tpm: &mut Tpm) -> Result<()> {
         flush(tpm, &[key])?;
     }
     tpm.fails(build::hmac(rh::OWNER, b"message", alg::SHA256))?;
-    tpm.fails(build::hmac(0x8000_0007, b"message", alg::SHA256))?;
+    tpm.fails(build::hmac(0x8000_0002, b"message", alg::SHA256))?;
     Ok(())
 }
 
@@ -126,7 +126,7 @@ pub(super) fn events(tpm: &mut Tpm) -> Result<()> {
     tpm.step("a hash sequence is none");
     let sequence = tpm.ok(build::hash_sequence_start(&[], alg::SHA256))?.handle;
     tpm.fails(build::event_sequence_complete(5, sequence, b"last"))?;
-    tpm.fails(build::event_sequence_complete(5, 0x8000_0007, b"last"))?;
+    tpm.fails(build::event_sequence_complete(5, 0x8000_0002, b"last"))?;
     tpm.fails(build::event_sequence_complete(rh::OWNER, sequence, b"last"))?;
     Ok(())
 }

@@ -95,7 +95,7 @@ pub(super) fn slots(tpm: &mut Tpm) -> Result<()> {
     startup(tpm)?;
     tpm.step("until memory is full");
     let mut handles = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..3 {
         if let (_, Some(handle)) = tpm.try_start(&Options::hmac())? {
             handles.push(handle);
         }

@@ -331,8 +331,8 @@ impl Tpm {
         hmac.update(&command_hash(session.hash, call));
         hmac.update(&session_use.nonce_caller);
         hmac.update(&session.nonce_tpm);
-        if index == 0 {
-            // The first session ties in the nonces of those that decrypt and encrypt (Part 1, 19.6.5).
+        if index == 0 && session_use.entity.is_some() {
+            // The first session, if it authorizes, ties in the nonces of those that decrypt and encrypt (Part 1, 19.6.5).
             let decrypt = call
                 .session_with(SessionAttributes::DECRYPT)
                 .filter(|other| *other != 0);

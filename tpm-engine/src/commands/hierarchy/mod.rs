@@ -62,8 +62,8 @@ impl Tpm {
         let of_platform = |index: &NvIndex| index.public.attributes.has(NvAttributes::PLATFORMCREATE);
         match hierarchy {
             Hierarchy::Owner => self.nv_stage_delete(|index| !of_platform(index)),
-            Hierarchy::Platform => self.nv_stage_delete(of_platform),
-            Hierarchy::Endorsement | Hierarchy::Null => {}
+            // The platform's indices outlive its seed (Part 3, 24.5).
+            Hierarchy::Platform | Hierarchy::Endorsement | Hierarchy::Null => {}
         }
     }
 
