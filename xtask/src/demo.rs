@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::guest::{self, Stage, Story, Vm};
 use crate::report::{Counts, Progress, Style};
-use crate::tpm::{Build, Endpoint, Peer, Program, Tpm};
+use crate::tpm::{Build, Endpoint, Peer, Power, Program, Tpm};
 use crate::{attest, machine, process, tpm};
 
 /// How to run the demonstration.
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     fs::create_dir_all(&folder)?;
     let socket = folder.join("control.sock");
     let mut progress = Progress::begin(style, "the TPM's process serves");
-    let running = Tpm::start(&program, &folder, &Endpoint::Unix(socket.clone()), false)?;
+    let running = Tpm::start(&program, &folder, &Endpoint::Unix(socket.clone()), Power::Client)?;
     progress.ok("a new TPM, swtpm's protocol on a UNIX socket");
 
     let nonce = attest::nonce()?;

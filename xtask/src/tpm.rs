@@ -87,6 +87,15 @@ pub(crate) enum Program {
     Swtpm,
 }
 
+/// Who powers the TPM on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Power {
+    /// The client, as a monitor does.
+    Client,
+    /// The process itself; the profile to make it with, where there is a choice.
+    On { profile: &'static str },
+}
+
 /// A running TPM. It is killed with this value.
 #[derive(Debug)]
 pub(crate) struct Tpm {
@@ -99,13 +108,13 @@ impl Tpm {
     ///
     /// # Errors
     /// It does not serve; the message has its log.
-    pub(crate) fn start(program: &Program, folder: &Path, endpoint: &Endpoint, startup: bool) -> Result<Self> {
+    pub(crate) fn start(program: &Program, folder: &Path, endpoint: &Endpoint, power: Power) -> Result<Self> {
         let state = folder.join("state");
         fs::create_dir_all(&state)?;
         let log = folder.join("tpm.log");
         let mut command = match program {
-            Program::Ours(program) => ours(program, &state, endpoint, startup),
-            Program::Swtpm => swtpm(&state, endpoint, startup),
+            Program::Ours(program) => ours(program, &state, endpoint, power),
+            Program::Swtpm => swtpm(&state, endpoint, power),
         };
         let name = process::display(&command);
         let output = File::create(&log)?;
@@ -187,20 +196,20 @@ impl Drop for Tpm {
     }
 }
 
-fn ours(program: &Path, state: &Path, endpoint: &Endpoint, startup: bool) -> Command {
+fn ours(program: &Path, state: &Path, endpoint: &Endpoint, power: Power) -> Command {
     let mut command = Command::new(program);
     command.arg("serve").arg("--state-dir").arg(state);
     match endpoint {
         Endpoint::Unix(socket) => command.arg("--swtpm-socket").arg(socket),
         Endpoint::Tcp(port) => command.arg("--swtpm-tcp").arg(format!("127.0.0.1:{port}")),
     };
-    if startup {
-        command.args(["--startup", "clear"]);
+    if let Power::On { profile } = power {
+        command.args(["--startup", "clear", "--profile", profile]);
     }
     command
 }
 
-fn swtpm(state: &Path, endpoint: &Endpoint, startup: bool) -> Command {
+fn swtpm(state: &Path, endpoint: &Endpoint, power: Power) -> Command {
     let mut command = Command::new("swtpm");
     command.args(["socket", "--tpm2"]);
     command.arg("--tpmstate").arg(format!("dir={}", state.display()));
@@ -217,7 +226,7 @@ fn swtpm(state: &Path, endpoint: &Endpoint, startup: bool) -> Command {
                 .arg(format!("type=tcp,port={}", port.saturating_add(1)));
         }
     }
-    if startup {
+    if let Power::On { .. } = power {
         command.args(["--flags", "not-need-init,startup-clear"]);
     }
     command

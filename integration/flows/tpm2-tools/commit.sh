@@ -1,3 +1,4 @@
+# profile: compat
 # The anonymous signature's first half, and an ephemeral key.
 tpm2_createprimary -C o -G ecc -c primary.ctx
 flush

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::machine::{self, Tool};
 use crate::process;
 use crate::report::{Counts, Progress, Style};
-use crate::tpm::{Endpoint, Program, Tpm};
+use crate::tpm::{Endpoint, Power, Program, Tpm};
 
 /// Whose tools.
 #[derive(Debug)]
@@ -84,8 +84,13 @@ pub(super) fn run(suite: &Suite, program: &Program) -> Result<Counts> {
 fn flow(suite: &Suite, program: &Program, shared: &Path, script: &Path, folder: &Path) -> Result<()> {
     let work = folder.join("work");
     fs::create_dir_all(&work)?;
+    // A flow of what the default profile leaves out says so.
+    let compat = fs::read_to_string(script)?
+        .lines()
+        .any(|line| line == "# profile: compat");
+    let profile = if compat { "compat" } else { "default" };
     let port = Endpoint::free_ports()?;
-    let tpm = Tpm::start(program, folder, &Endpoint::Tcp(port), true)?;
+    let tpm = Tpm::start(program, folder, &Endpoint::Tcp(port), Power::On { profile })?;
     let log = folder.join("flow.log");
     let output = fs::File::create(&log)?;
     let mut shell = Command::new("sh");

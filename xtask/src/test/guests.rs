@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 
 use crate::guest::{self, Images, Stage, Story, Vm};
 use crate::report::{Counts, Progress, Style};
-use crate::tpm::{Endpoint, Program, Tpm};
+use crate::tpm::{Endpoint, Power, Program, Tpm};
 use crate::{attest, process};
 
 /// The demonstration's scenario, and the verifier's part of it.
@@ -15,7 +15,7 @@ pub(super) fn demo(program: &Program) -> Result<Counts> {
     let images = guest::prepare()?;
     let folder = folder("guest-demo")?;
     let socket = folder.join("control.sock");
-    let tpm = Tpm::start(program, &folder, &Endpoint::Unix(socket.clone()), false)?;
+    let tpm = Tpm::start(program, &folder, &Endpoint::Unix(socket.clone()), Power::Client)?;
     let nonce = attest::nonce()?;
     let mut story = Story::default();
     let arguments = format!("quiet nonce={nonce}");
@@ -52,7 +52,7 @@ pub(super) fn survive(program: &Program) -> Result<Counts> {
 
 fn boot(program: &Program, images: &Images, folder: &Path, story: &mut Story) -> Result<(Tpm, Stage)> {
     let socket = folder.join("control.sock");
-    let tpm = Tpm::start(program, folder, &Endpoint::Unix(socket.clone()), false)?;
+    let tpm = Tpm::start(program, folder, &Endpoint::Unix(socket.clone()), Power::Client)?;
     let mut vm = Vm::start(images, &socket, folder, "survive", "quiet", "tcg")?;
     let stage = guest::play(&mut vm, story)?;
     Ok((tpm, stage))
