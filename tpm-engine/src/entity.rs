@@ -6,6 +6,8 @@ use zeroize::Zeroizing;
 
 use crate::alg::HashAlg;
 use crate::bytes::Digest;
+use crate::commands::context::evict_control::EvictControl;
+use crate::commands::{Command, CommandInfo};
 use crate::handle::{Handle, HandleType, Hierarchy, Name, handle_name};
 use crate::object::{Loaded, Object};
 use crate::rc::{Rc, RcResult};
@@ -25,38 +27,56 @@ impl Tpm {
     }
 
     /// Whether what the handle names is there and may be used (Part 3, 5.3). `number` counts handles from 0.
-    pub(crate) fn check_present(&self, handle: Handle, number: u32) -> RcResult<()> {
+    pub(crate) fn check_present(&self, info: &CommandInfo, handle: Handle, number: u32) -> RcResult<()> {
         let reference = Rc::reference_handle(number);
-        let code = Rc::HANDLE.handle(number.saturating_add(1));
+        let position = number.saturating_add(1);
+        let missing = Rc::HANDLE.handle(position);
         match handle.kind() {
-            Some(HandleType::Permanent) => match handle {
-                Handle::PLATFORM_NV if !self.clear.platform_nv_enabled => {
-                    Err(Rc::HIERARCHY.handle(number.saturating_add(1)))
+            Some(HandleType::Permanent) => {
+                let enabled = match Hierarchy::from_handle(handle) {
+                    Some(hierarchy) => self.hierarchy_enabled(hierarchy),
+                    None => handle != Handle::PLATFORM_NV || self.clear.platform_nv_enabled,
+                };
+                if enabled {
+                    Ok(())
+                } else {
+                    Err(Rc::HIERARCHY.handle(position))
                 }
-                _ => match Hierarchy::from_handle(handle) {
-                    Some(hierarchy) if !self.hierarchy_enabled(hierarchy) => {
-                        Err(Rc::HIERARCHY.handle(number.saturating_add(1)))
-                    }
-                    _ => Ok(()),
-                },
-            },
+            }
             Some(HandleType::Transient) => self.objects.get(handle).map(|_| ()).ok_or(reference),
             Some(HandleType::Persistent) => match self.nv.objects.get(&handle) {
-                Some(object) if self.hierarchy_enabled(object.hierarchy) => Ok(()),
-                _ => Err(code),
+                Some(object) if self.persistent_enabled(info, handle, object) => Ok(()),
+                _ => Err(missing),
             },
             Some(HandleType::NvIndex) => match self.nv.nv.get(&handle) {
                 Some(index) if self.nv_index_enabled(index) => Ok(()),
-                _ => Err(code),
+                _ => Err(missing),
             },
             Some(HandleType::HmacSession | HandleType::PolicySession) => {
-                self.sessions.get(handle).map(|_| ()).ok_or(reference)
+                if !self.sessions.is_loaded(handle) {
+                    return Err(reference);
+                }
+                // It may still be of the other kind.
+                self.sessions.get(handle).map(|_| ()).ok_or(missing)
             }
             Some(HandleType::Pcr) => Ok(()),
             // There are none.
-            Some(HandleType::AttachedComponent) => Err(code),
-            None => Err(Rc::VALUE.handle(number.saturating_add(1))),
+            Some(HandleType::AttachedComponent) => Err(missing),
+            None => Err(Rc::VALUE.handle(position)),
         }
+    }
+
+    /// Whether a persistent object may be used: its handle is the owner's or the platform's to give, and an endorsement
+    /// key needs its hierarchy, too, but for its removal.
+    fn persistent_enabled(&self, info: &CommandInfo, handle: Handle, object: &Object) -> bool {
+        let giver = if handle.0 >= Handle::FIRST_PLATFORM_PERSISTENT {
+            Hierarchy::Platform
+        } else {
+            Hierarchy::Owner
+        };
+        let removal = info.code == EvictControl::INFO.code;
+        self.hierarchy_enabled(giver)
+            && (object.hierarchy != Hierarchy::Endorsement || self.clear.endorsement_enabled || removal)
     }
 
     /// Whether the index' hierarchy lets it be seen (Part 1, 13.6): phEnableNV for the platform's, shEnable for others.
@@ -177,6 +197,6 @@ impl Tpm {
 }
 
 /// Whether the PCR has an authorization value and policy of its own; those of all others are empty.
-fn in_auth_group(pcr: Handle) -> bool {
+pub(crate) fn in_auth_group(pcr: Handle) -> bool {
     crate::state::pcr::attributes(pcr.0).is_some_and(|attributes| attributes.auth_group)
 }

@@ -95,6 +95,8 @@ structure! {
         pub(crate) password_needed: bool,
         /// TPM2_PolicyPhysicalPresence.
         pub(crate) presence_needed: bool,
+        /// TPM2_PolicyTransportSPDM: the command must come through a secure channel.
+        pub(crate) channel_needed: bool,
         /// TPM2_PolicyNvWritten: the index must have this TPMA_NV_WRITTEN.
         pub(crate) check_nv_written: bool,
         pub(crate) nv_written: bool,
@@ -150,6 +152,7 @@ impl PolicyState {
             auth_value_needed: false,
             password_needed: false,
             presence_needed: false,
+            channel_needed: false,
             check_nv_written: false,
             nv_written: false,
             bound_kind: BoundDigest::None,
@@ -241,6 +244,11 @@ impl Sessions {
             Slot::Loaded(session) if Some(session.handle_type()) == handle.kind() => Some(session),
             _ => None,
         }
+    }
+
+    /// Whether a session of this number is loaded, of whatever kind.
+    pub(crate) fn is_loaded(&self, handle: Handle) -> bool {
+        matches!(self.slot(handle), Some(Slot::Loaded(_)))
     }
 
     /// The slot of a handle, whatever is in it.

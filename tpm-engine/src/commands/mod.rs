@@ -247,6 +247,7 @@ pub(crate) mod management;
 pub(crate) mod nv;
 pub(crate) mod object;
 pub(crate) mod pcr;
+pub(crate) mod policy;
 pub(crate) mod random;
 pub(crate) mod selftest;
 pub(crate) mod session;
@@ -294,10 +295,12 @@ commands![
     random::stir_random::StirRandom,
     object::activate_credential::ActivateCredential,
     attestation::certify::Certify,
+    policy::nv::PolicyNv,
     attestation::certify_creation::CertifyCreation,
     nv::read::NvRead,
     nv::read_lock::NvReadLock,
     object::change_auth::ObjectChangeAuth,
+    policy::secret::PolicySecret,
     object::create::Create,
     asymmetric::ecdh_zgen::EcdhZGen,
     hash::mac::whole::HmacOfData,
@@ -308,6 +311,7 @@ commands![
     hash::sequence::update::SequenceUpdate,
     signing::sign::Sign,
     object::unseal::Unseal,
+    policy::signed::PolicySigned,
     context::load::ContextLoad,
     context::save::ContextSave,
     asymmetric::ecdh_keygen::EcdhKeyGen,
@@ -316,6 +320,15 @@ commands![
     object::load_external::LoadExternal,
     object::make_credential::MakeCredential,
     nv::read_public::NvReadPublic,
+    policy::authorize::PolicyAuthorize,
+    policy::auth_value::PolicyAuthValue,
+    policy::command_code::PolicyCommandCode,
+    policy::counter_timer::PolicyCounterTimer,
+    policy::cp_hash::PolicyCpHash,
+    policy::locality::PolicyLocality,
+    policy::name_hash::PolicyNameHash,
+    policy::or::PolicyOr,
+    policy::ticket::PolicyTicket,
     object::read_public::ReadPublic,
     asymmetric::rsa_encrypt::RsaEncrypt,
     session::start_auth_session::StartAuthSession,
@@ -326,6 +339,7 @@ commands![
     selftest::result::GetTestResult,
     hash::digest::Hash,
     pcr::read::PcrRead,
+    policy::pcr::PolicyPcr,
     session::policy_restart::PolicyRestart,
     clock::read::ReadClock,
     pcr::extend::PcrExtend,
@@ -333,19 +347,30 @@ commands![
     nv::certify::NvCertify,
     hash::event::EventSequenceComplete,
     hash::start::HashSequenceStart,
+    policy::physical_presence::PolicyPhysicalPresence,
+    policy::duplication_select::PolicyDuplicationSelect,
+    policy::get_digest::PolicyGetDigest,
     capability::test_parms::TestParms,
     asymmetric::commit::Commit,
+    policy::password::PolicyPassword,
     asymmetric::zgen_2phase::ZGen2Phase,
     asymmetric::ec_ephemeral::EcEphemeral,
+    policy::nv_written::PolicyNvWritten,
+    policy::template::PolicyTemplate,
     object::create_loaded::CreateLoaded,
+    policy::authorize_nv::PolicyAuthorizeNv,
     symmetric::encrypt_decrypt2::EncryptDecrypt2,
     attached::get_capability::AcGetCapability,
     attached::send::AcSend,
+    policy::ac_send_select::PolicyAcSendSelect,
     timer::set_timeout::ActSetTimeout,
+    policy::capability::PolicyCapability,
+    policy::parameters::PolicyParameters,
     nv::define_space2::NvDefineSpace2,
     nv::read_public2::NvReadPublic2,
     capability::set_capability::SetCapability,
     hierarchy::read_only_control::ReadOnlyControl,
+    policy::transport_spdm::PolicyTransportSpdm,
 ];
 
 /// The commands of a TPM with this profile, in ascending order of their codes.

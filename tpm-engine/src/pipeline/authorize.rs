@@ -9,6 +9,7 @@ use crate::bytes::{Bytes, Digest};
 use crate::commands::{CommandInfo, Flag, Role};
 use crate::crypto::hmac::Hmac;
 use crate::crypto::{hash::hash, kdf, symmetric};
+use crate::entity::in_auth_group;
 use crate::handle::{Handle, HandleType};
 use crate::object::Loaded;
 use crate::rc::{Rc, RcResult};
@@ -22,6 +23,11 @@ const POLICY_SECRET: u32 = 0x151;
 
 /// Key of a session's HMAC and of its parameter encryption: sessionKey and, perhaps, an authorization value.
 pub(super) type SessionValue = Zeroizing<Bytes<128>>;
+
+/// What a session can be there for, if not for the authorization of an entity.
+const FOR_SESSIONS: SessionAttributes = SessionAttributes::AUDIT
+    .with(SessionAttributes::DECRYPT)
+    .with(SessionAttributes::ENCRYPT);
 
 /// Which way a parameter goes, for the order of the nonces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,69 +46,63 @@ impl Tpm {
     }
 
     fn authorize_session(&mut self, call: &Call<'_>, index: usize) -> RcResult<()> {
-        let Some(session_use) = call.sessions.get(index) else {
-            return Ok(());
-        };
+        let session_use = call.sessions.get(index).ok_or(Rc::FAILURE)?;
         let number = u32::try_from(index).unwrap_or_default().saturating_add(1);
-        self.check_lockout(session_use)?;
-        let role = call.info.handles.get(index).and_then(|spec| spec.role);
-        if session_use.entity == Some(Handle::PLATFORM) && self.needs_presence(call.info) && !self.physical_presence() {
-            return Err(Rc::PP.session(number));
+        if let Some(session) = self.sessions.get(session_use.handle) {
+            if session.kind == SessionType::Trial {
+                return Err(Rc::ATTRIBUTES.session(number));
+            }
+            // A session that is bound to what dictionary-attack protection protects is so itself, whatever it is used for.
+            if session.bound_da {
+                self.check_not_locked_out(session.bound_lockout)?;
+            }
         }
-        if let (Some(entity), Some(role)) = (session_use.entity, role) {
-            self.check_role(call.info, session_use, entity, role)?;
+        match session_use.entity {
+            Some(entity) => self.authorize_entity(call, index, entity),
+            None if session_use.is_password() => Err(Rc::HANDLE),
+            None if !session_use.attributes.any(FOR_SESSIONS) => Err(Rc::ATTRIBUTES),
+            None => self.check_hmac(call, index),
         }
-        let (result, value_used) = self.check_session(call, index, role)?;
-        if let Some(entity) = session_use.entity.filter(|_| value_used) {
+        .map_err(|code| code.session(number))
+    }
+
+    /// Checks the authorization of an entity.
+    fn authorize_entity(&mut self, call: &Call<'_>, index: usize, entity: Handle) -> RcResult<()> {
+        let session_use = call.sessions.get(index).ok_or(Rc::FAILURE)?;
+        let spec = call.info.handles.get(index).ok_or(Rc::FAILURE)?;
+        let role = spec.role.ok_or(Rc::FAILURE)?;
+        if entity == Handle::PLATFORM && self.needs_presence(call.info) && !self.physical_presence() {
+            return Err(Rc::PP);
+        }
+        if session_use.uses_value && !self.da_exempt(entity) {
+            self.check_not_locked_out(entity == Handle::LOCKOUT)?;
+        }
+        self.check_role(call.info, session_use, entity, role)?;
+        let policy = self
+            .sessions
+            .get(session_use.handle)
+            .filter(|session| session.is_policy());
+        if let Some(session) = policy {
+            self.check_policy(call, session, entity, role)?;
+        }
+        let by_password = session_use.is_password() || policy.is_some_and(|session| session.policy.password_needed);
+        let result = if by_password {
+            self.check_password(session_use, entity)
+        } else {
+            self.check_hmac(call, index)
+        };
+        if session_use.uses_value {
             self.count_pin_use(entity, result.is_ok())?;
         }
         result
     }
 
-    /// Checks the proof that the session gives: the outcome, and whether an authorization value was part of it. An
-    /// error of another kind comes before the proof is looked at.
-    fn check_session(&mut self, call: &Call<'_>, index: usize, role: Option<Role>) -> RcResult<(RcResult<()>, bool)> {
-        let session_use = call.sessions.get(index).ok_or(Rc::FAILURE)?;
-        let number = u32::try_from(index).unwrap_or_default().saturating_add(1);
-        if session_use.is_password() {
-            let Some(entity) = session_use.entity else {
-                return Ok((Ok(()), false));
-            };
-            return Ok((self.check_password(session_use, entity, number), true));
-        }
-        let session = self.sessions.get(session_use.handle).ok_or(Rc::FAILURE)?;
-        let mut value_used = true;
-        if let (Some(entity), Some(role), true) = (session_use.entity, role, session.is_policy()) {
-            if session.kind == SessionType::Trial {
-                return Err(Rc::ATTRIBUTES.session(number));
-            }
-            self.check_policy(call, session, entity, role)
-                .map_err(|code| code.session(number))?;
-            if session.policy.password_needed {
-                return Ok((self.check_password(session_use, entity, number), true));
-            }
-            value_used = session.policy.auth_value_needed;
-        }
-        let expected = self.command_hmac(call, index, session)?;
-        let result = if expected.ct_eq(&session_use.hmac) {
-            Ok(())
-        } else {
-            Err(self.authorization_failed(session_use, number))
-        };
-        Ok((result, value_used))
-    }
-
-    /// Refuses entities whose authorizations are locked (Part 1, 19.8).
-    fn check_lockout(&self, session_use: &SessionUse) -> RcResult<()> {
-        let bound = self.sessions.get(session_use.handle).filter(|session| session.bound_da);
-        let (protected, lockout) = match session_use.entity {
-            Some(entity) => (!self.da_exempt(entity), entity == Handle::LOCKOUT),
-            None => (bound.is_some(), bound.is_some_and(|session| session.bound_lockout)),
-        };
-        if protected {
-            self.check_not_locked_out(lockout)
-        } else {
-            Ok(())
+    /// Whether the authorization value of the entity takes part when this session, or a password, authorizes it.
+    pub(super) fn uses_value(&self, session: Handle, entity: Handle) -> bool {
+        match self.sessions.get(session) {
+            None => true,
+            Some(session) if session.is_policy() => session.policy.auth_value_needed || session.policy.password_needed,
+            Some(session) => !self.is_bound_to(session, entity),
         }
     }
 
@@ -164,14 +164,19 @@ impl Tpm {
     /// Whether a policy may authorize the entity for this command.
     fn policy_available(&self, info: &CommandInfo, entity: Handle, role: Role) -> bool {
         match entity.kind() {
-            Some(HandleType::Pcr) => self.auth_policy(entity).is_some(),
+            Some(HandleType::Pcr) => in_auth_group(entity),
             Some(HandleType::Permanent) => self.auth_policy(entity).is_some_and(|(_, digest)| !digest.is_empty()),
-            Some(HandleType::Transient | HandleType::Persistent) => self.object(entity).is_some(),
+            // Without the private part, which sequences do not have either, there is nothing to authorize.
+            Some(HandleType::Transient | HandleType::Persistent) => {
+                self.object(entity).is_some_and(|object| object.sensitive.0.is_some())
+            }
             Some(HandleType::NvIndex) => {
                 let has_policy = self.auth_policy(entity).is_some_and(|(_, digest)| !digest.is_empty());
                 let needed = match role {
                     Role::User if info.has(Flag::NvWrite) => NvAttributes::POLICYWRITE,
-                    Role::User => NvAttributes::POLICYREAD,
+                    Role::User if info.has(Flag::NvRead) => NvAttributes::POLICYREAD,
+                    // TPM2_PolicySecret neither reads nor writes the index.
+                    Role::User => return false,
                     // Nothing but a policy authorizes these.
                     Role::Admin | Role::Dup => NvAttributes::default(),
                 };
@@ -184,28 +189,39 @@ impl Tpm {
         }
     }
 
-    fn check_password(&mut self, session_use: &SessionUse, entity: Handle, number: u32) -> RcResult<()> {
+    fn check_password(&mut self, session_use: &SessionUse, entity: Handle) -> RcResult<()> {
         let given = session_use.hmac.without_trailing_zeros();
         if self.auth_value(entity).ct_eq(given) {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(self.authorization_failed(session_use))
         }
-        Err(self.authorization_failed(session_use, number))
+    }
+
+    fn check_hmac(&mut self, call: &Call<'_>, index: usize) -> RcResult<()> {
+        let session_use = call.sessions.get(index).ok_or(Rc::FAILURE)?;
+        let session = self.sessions.get(session_use.handle).ok_or(Rc::FAILURE)?;
+        if self.command_hmac(call, index, session)?.ct_eq(&session_use.hmac) {
+            Ok(())
+        } else {
+            Err(self.authorization_failed(session_use))
+        }
     }
 
     /// Counts a failed authorization where it counts, and says which code it answers with: TPM_RC_AUTH_FAIL where
-    /// dictionary-attack protection applies, TPM_RC_BAD_AUTH elsewhere.
-    fn authorization_failed(&mut self, session_use: &SessionUse, number: u32) -> Rc {
-        let bound = self.sessions.get(session_use.handle).filter(|session| session.bound_da);
-        let bound_lockout = bound.is_some_and(|session| session.bound_lockout);
-        let (counts, lockout) = match session_use.entity {
-            Some(entity) => (!self.da_exempt(entity), entity == Handle::LOCKOUT),
-            None => (bound.is_some(), bound_lockout),
-        };
+    /// dictionary-attack protection applies, TPM_RC_BAD_AUTH elsewhere (Part 1, 19.8.3).
+    fn authorization_failed(&mut self, session_use: &SessionUse) -> Rc {
+        let session = self.sessions.get(session_use.handle);
+        let entity = session_use.entity.filter(|_| session_use.uses_value);
+        // What the session is bound to counts first: its key was made of that authorization value.
+        let lockout = session.is_some_and(|session| session.bound_lockout) || entity == Some(Handle::LOCKOUT);
+        let counts =
+            session.is_some_and(|session| session.bound_da) || entity.is_some_and(|entity| !self.da_exempt(entity));
         if !counts {
-            return Rc::BAD_AUTH.session(number);
+            return Rc::BAD_AUTH;
         }
         match self.count_failed_try(lockout) {
-            Ok(()) => Rc::AUTH_FAIL.session(number),
+            Ok(()) => Rc::AUTH_FAIL,
             // A try that cannot be counted durably must not tell whether it was right.
             Err(code) => code,
         }
@@ -244,6 +260,10 @@ impl Tpm {
         }
         if policy.presence_needed && !self.physical_presence() {
             return Err(Rc::PP);
+        }
+        if policy.channel_needed {
+            // This TPM has no secure channel.
+            return Err(Rc::CHANNEL);
         }
         self.check_bound_digest(call, session.hash, policy)?;
         if policy.check_nv_written {
@@ -287,14 +307,14 @@ impl Tpm {
     /// template is the second sized parameter of the three creation commands.
     fn check_template(&self, call: &Call<'_>, alg: HashAlg, policy: &PolicyState) -> RcResult<()> {
         const CREATION: [u32; 3] = [0x131, 0x153, 0x191];
+        if !CREATION.contains(&call.info.code) {
+            return Err(Rc::POLICY_FAIL);
+        }
         let mut reader = crate::marshal::Reader::new(call.params, self.profile);
-        let template = CREATION
-            .contains(&call.info.code)
-            .then(|| {
-                reader.sized(usize::MAX)?;
-                reader.sized(usize::MAX)
-            })
-            .ok_or(Rc::POLICY_FAIL)??;
+        let template = reader
+            .sized(usize::MAX)
+            .and_then(|_| reader.sized(usize::MAX))
+            .map_err(|_| Rc::POLICY_FAIL)?;
         if hash(alg, &[template]).ct_eq(&policy.bound_digest) {
             Ok(())
         } else {
@@ -304,11 +324,9 @@ impl Tpm {
 
     /// sessionKey and, where it takes part, the entity's authorization value (Part 1, 19.6.8).
     pub(super) fn hmac_key(&self, session_use: &SessionUse, session: &Session) -> SessionValue {
-        let included = session_use.entity.filter(|entity| match session.kind {
-            SessionType::Hmac => !self.is_bound_to(session, *entity),
-            SessionType::Policy | SessionType::Trial => session.policy.auth_value_needed,
-        });
-        self.session_value(session, included)
+        // A policy that takes a password takes it as it is.
+        let keyed = session_use.uses_value && !session.policy.password_needed;
+        self.session_value(session, session_use.entity.filter(|_| keyed))
     }
 
     fn session_value(&self, session: &Session, entity: Option<Handle>) -> SessionValue {
@@ -323,8 +341,8 @@ impl Tpm {
     fn command_hmac(&self, call: &Call<'_>, index: usize, session: &Session) -> RcResult<Digest> {
         let session_use = call.sessions.get(index).ok_or(Rc::FAILURE)?;
         let key = self.hmac_key(session_use, session);
-        if session.is_policy() && key.is_empty() && session_use.hmac.is_empty() {
-            // A policy without a secret needs no HMAC (Part 1, 19.6.9).
+        if key.is_empty() && session_use.hmac.is_empty() {
+            // Without a secret there need not be an HMAC (Part 1, 19.6.9).
             return Ok(Digest::EMPTY);
         }
         let mut hmac = Hmac::new(session.hash, &key);
@@ -388,8 +406,9 @@ impl Tpm {
         };
         match session.symmetric {
             SymDef::Null => Err(Rc::SYMMETRIC),
-            SymDef::Xor(alg) => {
-                kdf::xor_mask(alg, &key, newer, older, data);
+            // The hash of the mask is that of the session, whatever the definition names (Part 1, 21.2).
+            SymDef::Xor(_) => {
+                kdf::xor_mask(session.hash, &key, newer, older, data);
                 Ok(())
             }
             SymDef::Cipher(def) => {

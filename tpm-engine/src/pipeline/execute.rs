@@ -67,7 +67,9 @@ impl Tpm {
                 let mut plain = zeroize::Zeroizing::new([0u8; MAX_COMMAND_SIZE]);
                 let plain = plain.get_mut(..call.params.len()).ok_or(Rc::SIZE)?;
                 plain.copy_from_slice(call.params);
-                self.decrypt_parameter(call, index, first_sized(plain)?)?;
+                let number = u32::try_from(index).unwrap_or_default().saturating_add(1);
+                let data = first_sized(plain).map_err(|code| code.session(number))?;
+                self.decrypt_parameter(call, index, data)?;
                 (call.info.run)(self, &call.handles, plain, &mut writer)?
             }
         };
@@ -134,9 +136,6 @@ pub(super) fn command_hash(alg: HashAlg, call: &Call<'_>) -> Digest {
 
 /// The contents of the sized buffer that a parameter area begins with: what sessions encrypt.
 pub(super) fn first_sized(params: &mut [u8]) -> RcResult<&mut [u8]> {
-    let (size, rest) = params
-        .split_first_chunk_mut::<2>()
-        .ok_or(Rc::INSUFFICIENT.parameter(1))?;
-    rest.get_mut(..usize::from(u16::from_be_bytes(*size)))
-        .ok_or(Rc::SIZE.parameter(1))
+    let (size, rest) = params.split_first_chunk_mut::<2>().ok_or(Rc::INSUFFICIENT)?;
+    rest.get_mut(..usize::from(u16::from_be_bytes(*size))).ok_or(Rc::SIZE)
 }

@@ -35,6 +35,9 @@ struct SessionUse {
     hmac: zeroize::Zeroizing<Digest>,
     /// The handle that it authorizes, if any.
     entity: Option<Handle>,
+    /// The entity's authorization value takes part in the authorization, and so in the HMAC of the response. Settled when
+    /// the command comes, as the command may change what the session is bound to.
+    uses_value: bool,
 }
 
 impl SessionUse {

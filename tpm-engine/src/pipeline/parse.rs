@@ -3,12 +3,13 @@
 use arrayvec::ArrayVec;
 
 use super::{Call, HEADER_SIZE, MAX_SESSIONS, SessionUse, tag};
-use crate::commands::{self, Flag};
-use crate::handle::{Handle, HandleType};
+use crate::commands::{self, CommandInfo, Flag};
+use crate::handle::Handle;
 use crate::marshal::Reader;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::{Phase, Tpm};
 use crate::types::attributes::SessionAttributes as A;
+use crate::types::symmetric::SymDef;
 
 /// The smallest authorization area: one session with empty nonce and HMAC.
 const MIN_AUTHORIZATION_SIZE: usize = 9;
@@ -36,103 +37,116 @@ impl Tpm {
             handles.push(spec.kind.read(&mut reader).map_err(|code| code.handle(number))?);
         }
         for (number, handle) in (0u32..).zip(&handles) {
-            self.check_present(*handle, number)?;
+            self.check_present(info, *handle, number)?;
         }
         self.check_read_only(info.code, &handles)?;
         let mut sessions = ArrayVec::new();
         if has_sessions {
-            if info.has(Flag::NoSessions) {
-                return Err(Rc::AUTH_CONTEXT);
-            }
             let size = reader.read::<u32>()?;
             let size = usize::try_from(size).unwrap_or(usize::MAX);
             if size < MIN_AUTHORIZATION_SIZE || size > reader.rest().len() {
                 return Err(Rc::SIZE);
             }
             let area = reader.bytes(size)?;
-            sessions = parse_sessions(Reader::new(area, self.profile))?;
+            if info.has(Flag::NoSessions) {
+                return Err(Rc::AUTH_CONTEXT);
+            }
+            sessions = self.parse_sessions(info, Reader::new(area, self.profile))?;
         }
-        for (session, handle) in sessions.iter_mut().zip(handles.iter().take(info.auth_handles())) {
+        let authorized = handles.iter().take(info.auth_handles());
+        if sessions.len() < authorized.len() {
+            return Err(Rc::AUTH_MISSING);
+        }
+        for (session, handle) in sessions.iter_mut().zip(authorized) {
             session.entity = Some(*handle);
+            session.uses_value = self.uses_value(session.handle, *handle);
         }
         let names = handles.iter().map(|handle| self.name(*handle)).collect();
-        let call = Call {
+        Ok(Call {
             info,
             has_sessions,
             handles,
             names,
             sessions,
             params: reader.rest(),
-        };
-        self.check_sessions(&call)?;
-        if call.sessions.len() < info.auth_handles() {
-            return Err(Rc::AUTH_MISSING);
-        }
-        Ok(call)
+        })
     }
 
-    /// Checks what Part 3, 5.4 asks of the sessions as such: their presence and their attributes.
-    fn check_sessions(&self, call: &Call<'_>) -> RcResult<()> {
-        for (index, (number, session)) in (1u32..).zip(&call.sessions).enumerate() {
-            let attributes = session.attributes;
+    /// Takes the authorization area apart, and checks of each session what Part 3, 5.4 asks of it as such.
+    fn parse_sessions(
+        &self,
+        info: &CommandInfo,
+        mut reader: Reader<'_>,
+    ) -> RcResult<ArrayVec<SessionUse, MAX_SESSIONS>> {
+        let mut sessions = ArrayVec::new();
+        let mut number = 0u32;
+        while !reader.rest().is_empty() {
+            number = number.saturating_add(1);
+            if sessions.is_full() {
+                return Err(Rc::SIZE.session(number));
+            }
+            let session = parse_session(&mut reader).map_err(|code| code.session(number))?;
             if session.is_password() {
-                if session.entity.is_none() {
-                    return Err(Rc::HANDLE.session(number));
-                }
-                if attributes.any(
-                    A::AUDIT_EXCLUSIVE
-                        .with(A::AUDIT_RESET)
-                        .with(A::DECRYPT)
-                        .with(A::ENCRYPT)
-                        .with(A::AUDIT),
-                ) {
-                    return Err(Rc::ATTRIBUTES.session(number));
-                }
-                if !session.nonce_caller.is_empty() {
-                    return Err(Rc::NONCE.session(number));
-                }
-                continue;
-            }
-            let Some(loaded) = self.sessions.get(session.handle) else {
+                check_password_session(&session).map_err(|code| code.session(number))?;
+            } else if !self.sessions.is_loaded(session.handle) {
                 return Err(Rc::reference_session(number.saturating_sub(1)));
+            } else {
+                self.check_session(info, &session, &sessions)
+                    .map_err(|code| code.session(number))?;
+            }
+            sessions.push(session);
+        }
+        Ok(sessions)
+    }
+
+    /// Checks handle and attributes of a session that is loaded; `earlier` are those that come before it.
+    fn check_session(&self, info: &CommandInfo, session: &SessionUse, earlier: &[SessionUse]) -> RcResult<()> {
+        // A loaded session with this number, but of the other kind.
+        let loaded = self.sessions.get(session.handle).ok_or(Rc::HANDLE)?;
+        if earlier.iter().any(|other| other.handle == session.handle) {
+            return Err(Rc::HANDLE);
+        }
+        let attributes = session.attributes;
+        let repeated = |attribute| earlier.iter().any(|other| other.attributes.has(attribute));
+        for (attribute, allowed) in [(A::DECRYPT, info.decrypt), (A::ENCRYPT, info.encrypt)] {
+            if attributes.has(attribute) {
+                if !allowed || repeated(attribute) {
+                    return Err(Rc::ATTRIBUTES);
+                }
+                if loaded.symmetric == SymDef::Null {
+                    return Err(Rc::SYMMETRIC);
+                }
+            }
+        }
+        if !attributes.has(A::AUDIT) {
+            // These say something about an audit only (Part 2, 8.4).
+            return if attributes.any(A::AUDIT_EXCLUSIVE.with(A::AUDIT_RESET)) {
+                Err(Rc::ATTRIBUTES)
+            } else {
+                Ok(())
             };
-            let earlier = call.sessions.get(..index).unwrap_or_default();
-            if earlier.iter().any(|other| other.handle == session.handle) {
-                return Err(Rc::HANDLE.session(number));
-            }
-            let repeated =
-                |attribute: A| attributes.has(attribute) && earlier.iter().any(|other| other.attributes.has(attribute));
-            if attributes.has(A::AUDIT) {
-                if repeated(A::AUDIT) || session.handle.kind() != Some(HandleType::HmacSession) {
-                    return Err(Rc::ATTRIBUTES.session(number));
-                }
-                if attributes.has(A::AUDIT_EXCLUSIVE)
-                    && loaded.audit
-                    && !attributes.has(A::AUDIT_RESET)
-                    && self.exclusive_audit != Some(session.handle)
-                {
-                    return Err(Rc::EXCLUSIVE);
-                }
-            } else if attributes.any(A::AUDIT_EXCLUSIVE.with(A::AUDIT_RESET)) {
-                return Err(Rc::ATTRIBUTES.session(number));
-            }
-            let can_encrypt = loaded.symmetric != crate::types::symmetric::SymDef::Null;
-            for (attribute, allowed) in [(A::DECRYPT, call.info.decrypt), (A::ENCRYPT, call.info.encrypt)] {
-                if attributes.has(attribute) {
-                    if repeated(attribute) || !allowed {
-                        return Err(Rc::ATTRIBUTES.session(number));
-                    }
-                    if !can_encrypt {
-                        return Err(Rc::SYMMETRIC.session(number));
-                    }
-                }
-            }
-            if session.entity.is_none() && !attributes.any(A::AUDIT.with(A::DECRYPT).with(A::ENCRYPT)) {
-                return Err(Rc::ATTRIBUTES.session(number));
-            }
+        }
+        if repeated(A::AUDIT) || loaded.is_policy() {
+            return Err(Rc::ATTRIBUTES);
+        }
+        // A session that begins to audit becomes exclusive by that.
+        let goes_on = loaded.audit && !attributes.has(A::AUDIT_RESET);
+        if goes_on && attributes.has(A::AUDIT_EXCLUSIVE) && self.exclusive_audit != Some(session.handle) {
+            return Err(Rc::EXCLUSIVE);
         }
         Ok(())
     }
+}
+
+/// Checks the entry of a password, which has neither nonce nor attributes (Part 1, 19.4).
+fn check_password_session(session: &SessionUse) -> RcResult<()> {
+    if session.attributes.without(A::CONTINUE_SESSION) != A::default() {
+        return Err(Rc::ATTRIBUTES);
+    }
+    if !session.nonce_caller.is_empty() {
+        return Err(Rc::NONCE);
+    }
+    Ok(())
 }
 
 /// Reads the header: whether there are sessions, and the command code.
@@ -152,20 +166,6 @@ fn header(reader: &mut Reader<'_>, len: usize, limit: usize) -> RcResult<(bool, 
     Ok((has_sessions, reader.read()?))
 }
 
-fn parse_sessions(mut reader: Reader<'_>) -> RcResult<ArrayVec<SessionUse, MAX_SESSIONS>> {
-    let mut sessions = ArrayVec::new();
-    let mut number = 0u32;
-    while !reader.rest().is_empty() {
-        number = number.saturating_add(1);
-        if sessions.is_full() {
-            return Err(Rc::SIZE.session(number));
-        }
-        let session = parse_session(&mut reader).map_err(|code| code.session(number))?;
-        sessions.push(session);
-    }
-    Ok(sessions)
-}
-
 fn parse_session(reader: &mut Reader<'_>) -> RcResult<SessionUse> {
     let handle: Handle = reader.read()?;
     if !handle.is_session() && handle != Handle::PASSWORD {
@@ -177,5 +177,6 @@ fn parse_session(reader: &mut Reader<'_>) -> RcResult<SessionUse> {
         attributes: reader.read()?,
         hmac: reader.read()?,
         entity: None,
+        uses_value: false,
     })
 }

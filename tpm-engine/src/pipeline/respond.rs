@@ -158,10 +158,7 @@ impl Tpm {
         }
         entry.extend(&[attributes.0]).ok_or(Rc::FAILURE)?;
         let key = self.hmac_key(session_use, session);
-        let authorizes = session_use.entity.is_some();
-        let hmac = if session.is_policy()
-            && (authorizes && session.policy.password_needed || key.is_empty() && session_use.hmac.is_empty())
-        {
+        let hmac = if session.policy.password_needed || key.is_empty() && session_use.hmac.is_empty() {
             Digest::EMPTY
         } else {
             let mut hmac = Hmac::new(session.hash, &key);
@@ -181,15 +178,16 @@ impl Tpm {
 
     /// Ends the sessions that are not to continue, and starts the policies of the others afresh.
     fn close_sessions(&mut self, call: &Call<'_>) {
-        let now = self.timer.time;
+        let (now, epoch) = (self.timer.time, self.nv.counters.time_epoch);
         for session_use in call.sessions.iter().filter(|session| !session.is_password()) {
             if !session_use.attributes.has(A::CONTINUE_SESSION) {
                 self.flush_session(session_use.handle);
             } else if let Some(session) = self.sessions.get_mut(session_use.handle)
                 && session.is_policy()
-                && session_use.entity.is_some()
             {
+                // Whatever the session was used for, its nonce has rolled: a new timing interval begins.
                 session.policy = PolicyState::new(session.hash, now);
+                session.epoch = epoch;
             }
         }
     }

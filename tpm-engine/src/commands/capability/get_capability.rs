@@ -97,11 +97,30 @@ fn page<T: Marshal>(capability: Capability, wanted: u32, entries: impl Iterator<
 }
 
 fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
-    let Params {
-        capability,
-        property,
-        property_count: wanted,
-    } = params;
+    list(tpm, params.capability, params.property, params.property_count)
+}
+
+/// The entry of a capability's list that `property` names, in its canonical form; nothing if there is none. Of the PCR
+/// allocation, which has no such entries, the whole list (Part 3, 23.23).
+pub(crate) fn entry(tpm: &Tpm, capability: Capability, property: u32) -> RcResult<Vec<u8>> {
+    let CapabilityData { count, entries, .. } = list(tpm, capability, property, 1)?.data;
+    let [high, low] = [property.wrapping_shr(16), property & 0xFFFF].map(|half| u16::try_from(half).unwrap_or(0));
+    let named = match capability {
+        Capability::Pcrs => return Ok([&count.to_be_bytes(), &*entries].concat()),
+        Capability::Algorithms | Capability::Curves => high == 0 && entries.starts_with(&low.to_be_bytes()),
+        // TPMA_CC has the code in its lower half.
+        Capability::Commands => {
+            high == 0
+                && entries
+                    .get(2..)
+                    .is_some_and(|entry| entry.starts_with(&low.to_be_bytes()))
+        }
+        _ => entries.starts_with(&property.to_be_bytes()),
+    };
+    Ok(if named { entries } else { Vec::new() })
+}
+
+fn list(tpm: &Tpm, capability: Capability, property: u32, wanted: u32) -> RcResult<Reply> {
     let wrong_property = Rc::VALUE.parameter(2);
     Ok(match capability {
         Capability::Algorithms => {
