@@ -107,6 +107,8 @@ impl BlockCipher {
 identifiers! {
     /// Modes of a block cipher (TPMI_ALG_CIPHER_MODE).
     pub enum CipherMode: u16 {
+        /// TPM_ALG_CMAC: not a mode of encryption, but what a symmetric key may be for in place of one.
+        Cmac = 0x003F,
         /// TPM_ALG_CTR.
         Ctr = 0x0040,
         /// TPM_ALG_OFB.

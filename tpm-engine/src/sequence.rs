@@ -3,8 +3,9 @@
 use arrayvec::ArrayVec;
 use zeroize::Zeroizing;
 
-use crate::alg::HashAlg;
+use crate::alg::{BlockCipher, HashAlg};
 use crate::bytes::{Bytes, Digest};
+use crate::crypto::cmac::{Cmac, CmacState};
 use crate::crypto::hash::{HASH_STATE_SIZE, Hasher};
 use crate::crypto::hmac::{HMAC_STATE_SIZE, Hmac};
 use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
@@ -32,6 +33,8 @@ pub(crate) enum SequenceKind {
     },
     /// TPM2_HMAC_Start.
     Hmac(Hmac),
+    /// TPM2_MAC_Start with a symmetric key.
+    Cmac(Cmac),
     /// TPM2_HashSequenceStart without an algorithm: one hash for each PCR bank's algorithm.
     Event(ArrayVec<Hasher, 8>),
 }
@@ -68,6 +71,24 @@ impl Unmarshal for Hmac {
     }
 }
 
+/// The running state of a CMAC and its key, as a saved context holds it.
+impl Marshal for Cmac {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        self.cipher().id().marshal(sink);
+        u8::try_from(self.key_size()).unwrap_or(u8::MAX).marshal(sink);
+        self.export().marshal(sink);
+    }
+}
+
+impl Unmarshal for Cmac {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let cipher = BlockCipher::from_id(reader.read()?).ok_or(Rc::VALUE)?;
+        let key_size = usize::from(reader.read::<u8>()?);
+        let state: CmacState = reader.read()?;
+        Self::import(cipher, key_size, &state).ok_or(Rc::VALUE)
+    }
+}
+
 impl Marshal for SequenceKind {
     fn marshal<S: Sink>(&self, sink: &mut S) {
         match self {
@@ -85,6 +106,10 @@ impl Marshal for SequenceKind {
                 2u8.marshal(sink);
                 hashers.marshal(sink);
             }
+            Self::Cmac(cmac) => {
+                3u8.marshal(sink);
+                cmac.marshal(sink);
+            }
         }
     }
 }
@@ -101,6 +126,7 @@ impl Unmarshal for SequenceKind {
             }
             1 => Self::Hmac(reader.read()?),
             2 => Self::Event(reader.read()?),
+            3 => Self::Cmac(reader.read()?),
             _ => return Err(Rc::VALUE),
         })
     }

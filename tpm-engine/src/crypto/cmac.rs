@@ -58,6 +58,12 @@ impl Cmac {
         self.cipher
     }
 
+    /// Size of the key in bytes: what [`Cmac::import`] needs beside the state.
+    #[must_use]
+    pub fn key_size(&self) -> usize {
+        self.key.len()
+    }
+
     /// Adds `data`.
     ///
     /// # Errors

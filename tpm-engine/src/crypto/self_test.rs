@@ -6,6 +6,7 @@
 use std::sync::OnceLock;
 
 use crate::alg::{BlockCipher, CipherMode, Curve, HashAlg};
+use crate::crypto::cmac::Cmac;
 use crate::crypto::drbg::HmacDrbg;
 use crate::crypto::hash::hash;
 use crate::crypto::hmac::hmac;
@@ -49,6 +50,13 @@ pub(crate) static ALL: &[SelfTest] = &[
     SelfTest {
         name: "self-test of AES failed",
         run: aes_cfb,
+    },
+    SelfTest {
+        name: "self-test of CMAC failed",
+        run: || {
+            let mac = Cmac::new(BlockCipher::Aes, AES_KEY_128).and_then(Cmac::finish);
+            mac.is_ok_and(|mac| *mac == *CMAC_OF_NOTHING)
+        },
     },
     SelfTest {
         name: "self-test of RSA failed",
@@ -202,6 +210,8 @@ const AES_KEY_128: &[u8] = b"\x2b\x7e\x15\x16\x28\xae\xd2\xa6\xab\xf7\x15\x88\x0
 const AES_CIPHER_128: &[u8; 32] =
     b"\x3b\x3f\xd9\x2e\xb7\x2d\xad\x20\x33\x34\x49\xf8\xe8\x3c\xfb\x4a\xc8\xa6\x45\x37\xa0\xb3\xa9\x3f\
       \xcd\xe3\xcd\xad\x9f\x1c\xe5\x8b";
+/// RFC 4493, 4, example 1.
+const CMAC_OF_NOTHING: &[u8] = b"\xbb\x1d\x69\x29\xe9\x59\x37\x28\x7f\xa3\x7d\x12\x9b\x75\x67\x46";
 const AES_KEY_256: &[u8] =
     b"\x60\x3d\xeb\x10\x15\xca\x71\xbe\x2b\x73\xae\xf0\x85\x7d\x77\x81\x1f\x35\x2c\x07\x3b\x61\x08\xd7\
       \x2d\x98\x10\xa3\x09\x14\xdf\xf4";

@@ -22,7 +22,8 @@ enum Direction {
 ///
 /// # Errors
 /// [`CryptoError::Key`] for a key of a size that the cipher has not; [`CryptoError::Size`] for an IV that is not a
-/// block (with ECB: not empty), or data that CBC and ECB cannot divide into blocks.
+/// block (with ECB: not empty), or data that CBC and ECB cannot divide into blocks; [`CryptoError::Value`] for CMAC,
+/// which does not encrypt.
 pub fn encrypt(
     cipher: BlockCipher,
     key: &[u8],
@@ -55,6 +56,9 @@ fn run(
     iv: &mut [u8],
     data: &mut [u8],
 ) -> Result<(), CryptoError> {
+    if mode == CipherMode::Cmac {
+        return Err(CryptoError::Value);
+    }
     match (cipher, key.len()) {
         (BlockCipher::Tdes, 16) => in_mode::<_, Ctr64BE>(keyed::<des::TdesEde2>(key)?, mode, direction, iv, data),
         (BlockCipher::Tdes, 24) => in_mode::<_, Ctr64BE>(keyed::<des::TdesEde3>(key)?, mode, direction, iv, data),
@@ -106,7 +110,7 @@ where
     }
     let start = Block::<C>::try_from(&*iv).map_err(|_| CryptoError::Size)?;
     let next = match (mode, direction) {
-        (CipherMode::Ctr | CipherMode::Ecb, _) => {
+        (CipherMode::Ctr | CipherMode::Ecb | CipherMode::Cmac, _) => {
             let mut mode = CtrCore::<C, Counter>::inner_iv_init(cipher, &start);
             for_blocks::<C>(data, |blocks| mode.apply_keystream_blocks(blocks));
             mode.iv_state()

@@ -49,10 +49,7 @@ pub(crate) fn list(profile: &Profile) -> Vec<AlgorithmProperty> {
         .ciphers
         .iter()
         .map(|(cipher, _)| (BlockCipher::id(*cipher), SYMMETRIC));
-    let modes = profile
-        .modes
-        .iter()
-        .map(|mode| (CipherMode::id(*mode), SYMMETRIC | ENCRYPTING));
+    let modes = profile.modes.iter().map(|mode| (CipherMode::id(*mode), of_mode(*mode)));
     let schemes = profile.schemes.iter().map(|scheme| (scheme.id(), of_scheme(*scheme)));
     let kdfs = kdfs
         .iter()
@@ -72,6 +69,15 @@ pub(crate) fn list(profile: &Profile) -> Vec<AlgorithmProperty> {
         .collect();
     all.sort_unstable();
     all
+}
+
+const fn of_mode(mode: CipherMode) -> u32 {
+    match mode {
+        CipherMode::Cmac => SYMMETRIC | SIGNING,
+        CipherMode::Ctr | CipherMode::Ofb | CipherMode::Cbc | CipherMode::Cfb | CipherMode::Ecb => {
+            SYMMETRIC | ENCRYPTING
+        }
+    }
 }
 
 const fn of_scheme(scheme: SchemeId) -> u32 {

@@ -1,19 +1,22 @@
 //! TPM2_SequenceUpdate and TPM2_SequenceComplete — Part 3, 17.4 and 17.5.
 
 use super::{hashcheck, is_external};
+use crate::rc::{Rc, RcResult};
 use crate::sequence::SequenceKind;
 
 /// Adds data to a sequence. What the first buffer of a hash begins with decides on its ticket: a buffer too short to
 /// tell from TPM_GENERATED_VALUE gets none.
-fn add(kind: &mut SequenceKind, data: &[u8]) {
+pub(super) fn add(kind: &mut SequenceKind, data: &[u8]) -> RcResult<()> {
     match kind {
         SequenceKind::Hash { hasher, safe } => {
             safe.get_or_insert(data.len() >= 4 && is_external(data));
             hasher.update(data);
         }
         SequenceKind::Hmac(hmac) => hmac.update(data),
+        SequenceKind::Cmac(cmac) => cmac.update(data).map_err(|_| Rc::FAILURE)?,
         SequenceKind::Event(hashers) => hashers.iter_mut().for_each(|hasher| hasher.update(data)),
     }
+    Ok(())
 }
 
 pub(crate) mod update {
@@ -35,7 +38,7 @@ pub(crate) mod update {
         // The number of a parameter, not of the handle: so answer libtpms and the TPMs made from the same source.
         let sequence = tpm.objects.sequence_mut(handles.sequence);
         let sequence = sequence.ok_or(Rc::MODE.parameter(1))?;
-        super::add(&mut sequence.kind, &params.buffer);
+        super::add(&mut sequence.kind, &params.buffer)?;
         Ok(Reply {})
     }
 }
@@ -43,6 +46,7 @@ pub(crate) mod update {
 pub(crate) mod complete {
     //! TPM2_SequenceComplete — Part 3, 17.5.
 
+    use super::super::mac::finish;
     use super::hashcheck;
     use crate::bytes::Digest;
     use crate::handle::Hierarchy;
@@ -67,7 +71,7 @@ pub(crate) mod complete {
             Some(sequence) if !matches!(sequence.kind, SequenceKind::Event(_)) => sequence.kind.clone(),
             _ => return Err(mode),
         };
-        super::add(&mut kind, &params.buffer);
+        super::add(&mut kind, &params.buffer)?;
         let reply = match kind {
             SequenceKind::Hash { hasher, safe } => {
                 let alg = hasher.alg();
@@ -75,11 +79,10 @@ pub(crate) mod complete {
                 let validation = hashcheck(tpm, params.hierarchy, safe == Some(true), alg, &result);
                 Reply { result, validation }
             }
-            SequenceKind::Hmac(hmac) => Reply {
-                result: hmac.finish(),
+            mac => Reply {
+                result: finish(mac)?.ok_or(mode)?,
                 validation: Ticket::null(TicketTag::Hashcheck),
             },
-            SequenceKind::Event(_) => return Err(mode),
         };
         tpm.current.flush_after = Some(handles.sequence);
         Ok(reply)

@@ -34,7 +34,11 @@ pub(crate) struct OptionalMode(Option<CipherMode>);
 
 impl crate::marshal::Unmarshal for OptionalMode {
     fn unmarshal(reader: &mut crate::marshal::Reader<'_>) -> RcResult<Self> {
-        optional(reader).map(Self)
+        match optional(reader)? {
+            // A MAC is none of the modes of encryption.
+            Some(CipherMode::Cmac) => Err(Rc::MODE),
+            mode => Ok(Self(mode)),
+        }
     }
 }
 
@@ -74,6 +78,9 @@ pub(super) fn crypt(
         (Some(own), Some(given)) if own != given => return Err(Rc::MODE.parameter(numbers.mode)),
         (own, given) => own.or(given).ok_or(Rc::MODE.parameter(numbers.mode))?,
     };
+    if mode == CipherMode::Cmac {
+        return Err(Rc::MODE.parameter(numbers.mode));
+    }
     let Request { mut iv, mut data, .. } = request;
     let block = cipher.cipher.block_size();
     let iv_size = if mode == CipherMode::Ecb { 0 } else { block };
