@@ -241,6 +241,7 @@ pub(crate) mod capability;
 pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod dictionary_attack;
+pub(crate) mod duplication;
 pub(crate) mod hash;
 pub(crate) mod hierarchy;
 pub(crate) mod management;
@@ -275,6 +276,7 @@ commands![
     clock::rate_adjust::ClockRateAdjust,
     object::create_primary::CreatePrimary,
     nv::global_write_lock::NvGlobalWriteLock,
+    attestation::command_audit::GetCommandAuditDigest,
     nv::increment::NvIncrement,
     nv::set_bits::NvSetBits,
     nv::extend::NvExtend,
@@ -297,13 +299,18 @@ commands![
     attestation::certify::Certify,
     policy::nv::PolicyNv,
     attestation::certify_creation::CertifyCreation,
+    duplication::duplicate::Duplicate,
+    attestation::get_time::GetTime,
+    attestation::session_audit::GetSessionAuditDigest,
     nv::read::NvRead,
     nv::read_lock::NvReadLock,
     object::change_auth::ObjectChangeAuth,
     policy::secret::PolicySecret,
+    duplication::rewrap::Rewrap,
     object::create::Create,
     asymmetric::ecdh_zgen::EcdhZGen,
     hash::mac::whole::HmacOfData,
+    duplication::import::Import,
     object::load::Load,
     attestation::quote::Quote,
     asymmetric::rsa_decrypt::RsaDecryptCommand,
