@@ -2,8 +2,10 @@
 
 use super::creation::check_auth_size;
 use crate::alg::HashAlg;
+use crate::bytes::Digest;
 use crate::crypto::ecc;
 use crate::crypto::hash::hash;
+use crate::crypto::hmac::hmac;
 use crate::object::RsaCache;
 use crate::rc::{Rc, RcResult};
 use crate::types::attributes::ObjectAttributes as A;
@@ -273,7 +275,7 @@ fn check_symmetric(public: &Public, unique: &[u8], sensitive: Option<&Sensitive>
     if sensitive.seed.len() != name_alg.digest_size() {
         return Err(Rc::KEY_SIZE.parameter(blame.sensitive));
     }
-    if *symmetric_unique(name_alg, sensitive) == *unique {
+    if *symmetric_unique(public, name_alg, sensitive) == *unique {
         Ok(())
     } else {
         Err(Rc::BINDING)
@@ -301,9 +303,14 @@ pub(crate) fn is_public_exponent(exponent: u32) -> bool {
                 .all(|divisor| !exponent.is_multiple_of(divisor))
 }
 
-/// What identifies a keyed hash or symmetric key (Part 1, 27.5.3.2): a digest over its obfuscation value and its secret.
-pub(crate) fn symmetric_unique(name_alg: HashAlg, sensitive: &Sensitive) -> crate::bytes::Digest {
-    hash(name_alg, &[&sensitive.seed, &sensitive.secret])
+/// What identifies a keyed hash or symmetric key (Part 1, 27.5.3.2): a digest over its obfuscation value and its secret,
+/// or for a parent, whose seed also protects others, an HMAC.
+pub(crate) fn symmetric_unique(public: &Public, name_alg: HashAlg, sensitive: &Sensitive) -> Digest {
+    if public.is_parent() {
+        hmac(name_alg, &sensitive.seed, &[&sensitive.secret])
+    } else {
+        hash(name_alg, &[&sensitive.seed, &sensitive.secret])
+    }
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ pub(crate) fn create(
         sensitive.seed = seed;
     }
     if matches!(public.object_type(), ObjectType::KeyedHash | ObjectType::SymCipher) {
-        public.unique = Unique::Digest(symmetric_unique(name_alg, &sensitive));
+        public.unique = Unique::Digest(symmetric_unique(&public, name_alg, &sensitive));
     }
     Ok(Created {
         public,

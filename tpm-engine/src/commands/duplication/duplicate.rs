@@ -45,17 +45,19 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
             return Err(Rc::HIERARCHY.handle(2));
         }
     }
-    let mut key = params.encryption_key_in;
+    let key = params.encryption_key_in;
     let size = params.symmetric_alg.map_or(0, CipherDef::key_size);
     if !key.is_empty() && key.len() != size {
         return Err(Rc::SIZE.parameter(1));
     }
     let mut plain = padded(object.sensitive()?, public.name_alg);
+    // A key that the caller has needs not be told.
+    let mut made = zeroize::Zeroizing::new(Data::EMPTY);
     if let Some(cipher) = params.symmetric_alg {
         if key.is_empty() {
-            *key = tpm.random(size);
+            *made = tpm.random(size);
         }
-        plain = wrap_inner(public, cipher, &key, &plain)?;
+        plain = wrap_inner(public, cipher, if key.is_empty() { &made } else { &key }, &plain)?;
     }
     let (duplicate, out_sym_seed) = match new_parent {
         Some(parent) => {
@@ -66,7 +68,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
         None => (private(&plain)?, EncryptedSecret::EMPTY),
     };
     Ok(Reply {
-        encryption_key_out: key,
+        encryption_key_out: made,
         duplicate,
         out_sym_seed,
     })
