@@ -111,14 +111,12 @@ fn derive(
         return Err(Rc::TYPE.parameter(2));
     }
     if template.attributes.has(A::SENSITIVE_DATA_ORIGIN) {
-        return Err(Rc::ATTRIBUTES.parameter(2));
+        return Err(Rc::ATTRIBUTES);
     }
     check_attributes(Some(&parent.public.0), &template).map_err(|code| code.parameter(2))?;
     if !sensitive.data.is_empty() {
         // What the template leaves open, the sensitive data may say.
-        let mut reader = Reader::new(&sensitive.data, tpm.profile);
-        let given: Derive = reader.read()?;
-        reader.finish()?;
+        let given: Derive = Reader::new(&sensitive.data, tpm.profile).read()?;
         if label.label.is_empty() {
             label.label = given.label;
         }
