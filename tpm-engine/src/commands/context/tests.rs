@@ -310,7 +310,9 @@ fn saved_sessions_survive_resume_and_restart_but_not_reset() {
 fn a_session_context_after_a_shutdown_makes_it_void() {
     type Act = fn(&mut Bench, u32, &Context);
     let acts: [Act; 3] = [
-        |bench, other, _| drop(save(bench, other).unwrap()),
+        |bench, other, _| {
+            save(bench, other).unwrap();
+        },
         |bench, _, context| drop(load(bench, context).unwrap()),
         |bench, _, context| flush(bench, context.saved_handle.0.0).unwrap(),
     ];
