@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::rc::{Rc, RcResult};
+use crate::state::orderly::HealingProgress;
 use crate::state::persistent::DictionaryAttack;
 use crate::tpm::Tpm;
 
@@ -29,10 +30,10 @@ impl Tpm {
         let mut da = DictionaryAttack::clone(&self.nv.da);
         if lockout {
             da.lockout_auth_enabled = false;
-            self.da_lockout_since = self.timer.time;
+            self.da_lockout_since = self.timer.signed_time();
         } else if da.recovery_time != 0 {
             da.failed_tries = da.failed_tries.saturating_add(1);
-            self.da_heal_since = self.timer.time;
+            self.da_heal_since = self.timer.signed_time();
         } else {
             return Ok(());
         }
@@ -43,12 +44,12 @@ impl Tpm {
     /// Forgives failed tries as time passes (Part 1, 19.8.5).
     pub(crate) fn heal_dictionary_attack(&mut self) {
         let da = &self.nv.da;
-        let now = self.timer.time;
+        let now = self.timer.signed_time();
         let mut healed = None;
         if !da.lockout_auth_enabled && da.lockout_recovery != 0 {
             let due = self
                 .da_lockout_since
-                .saturating_add(u64::from(da.lockout_recovery).saturating_mul(1000));
+                .saturating_add(i64::from(da.lockout_recovery).saturating_mul(1000));
             if now >= due {
                 healed
                     .get_or_insert_with(|| DictionaryAttack::clone(da))
@@ -56,12 +57,12 @@ impl Tpm {
             }
         }
         if da.failed_tries != 0 && da.recovery_time != 0 {
-            let interval = u64::from(da.recovery_time).saturating_mul(1000);
+            let interval = i64::from(da.recovery_time).saturating_mul(1000);
             let passed = now
                 .saturating_sub(self.da_heal_since)
                 .checked_div(interval)
                 .unwrap_or_default();
-            if passed != 0 {
+            if passed > 0 {
                 let forgiven = u32::try_from(passed).unwrap_or(u32::MAX);
                 let state = healed.get_or_insert_with(|| DictionaryAttack::clone(da));
                 state.failed_tries = state.failed_tries.saturating_sub(forgiven);
@@ -71,5 +72,24 @@ impl Tpm {
         if let Some(healed) = healed {
             self.nv.change().da = Arc::new(healed);
         }
+    }
+
+    /// What TPM2_Shutdown saves of the time that has passed towards forgiveness.
+    pub(crate) fn healing_progress(&self) -> HealingProgress {
+        let passed = |since: i64| {
+            let passed = self.timer.signed_time().saturating_sub(since);
+            u64::try_from(passed).unwrap_or_default()
+        };
+        HealingProgress {
+            tries: passed(self.da_heal_since),
+            lockout: passed(self.da_lockout_since),
+        }
+    }
+
+    /// Time towards forgiveness goes on from an orderly shutdown, and begins again without one.
+    pub(crate) fn restart_healing(&mut self, saved: Option<&HealingProgress>) {
+        let since = |passed: u64| i64::try_from(passed).unwrap_or(i64::MAX).saturating_neg();
+        self.da_heal_since = saved.map_or(0, |saved| since(saved.tries));
+        self.da_lockout_since = saved.map_or(0, |saved| since(saved.lockout));
     }
 }

@@ -178,9 +178,9 @@ pub struct Tpm {
     /// The session that alone has audited all commands since it became exclusive (Part 1, 32.3).
     pub(crate) exclusive_audit: Option<Handle>,
     /// Value of Time, in milliseconds, at which dictionary-attack self-healing last forgave a try.
-    pub(crate) da_heal_since: u64,
+    pub(crate) da_heal_since: i64,
     /// Value of Time, in milliseconds, at which the lockout authorization was blocked.
-    pub(crate) da_lockout_since: u64,
+    pub(crate) da_lockout_since: i64,
     /// An `_TPM_Hash_*` sequence in progress.
     pub(crate) hash_sequence: Option<arrayvec::ArrayVec<Hasher, 8>>,
     /// tpmEstablished: a D-RTM sequence has run.

@@ -62,6 +62,14 @@ structure! {
         pub(crate) locality3: bool,
     }
 
+    /// Milliseconds that have passed since dictionary-attack protection last forgave a try, and since the lockout
+    /// authorization was blocked.
+    #[derive(Debug, Clone, Default)]
+    pub(crate) struct HealingProgress {
+        pub(crate) tries: u64,
+        pub(crate) lockout: u64,
+    }
+
     /// The clock, written to NV now and then.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub(crate) struct ClockRecord {
@@ -83,9 +91,10 @@ structure! {
     /// All that TPM2_Shutdown saves.
     #[derive(Debug, Clone)]
     pub(crate) struct SavedState {
-        /// TPM_SU_STATE: everything below counts. TPM_SU_CLEAR: clock and orderly indices only.
+        /// TPM_SU_STATE: everything below counts. TPM_SU_CLEAR: healing and orderly indices only.
         pub(crate) state: bool,
         pub(crate) origin: StartOrigin,
+        pub(crate) healing: HealingProgress,
         pub(crate) reset: ResetState,
         pub(crate) clear: ClearState,
         pub(crate) pcrs: PcrValues,

@@ -48,6 +48,11 @@ impl Timer {
         }
     }
 
+    /// Time as what differences are made of: a moment before `_TPM_Init` is negative.
+    pub(crate) fn signed_time(&self) -> i64 {
+        i64::try_from(self.time).unwrap_or(i64::MAX)
+    }
+
     /// Lets the host's time pass; returns the milliseconds by which Time advanced.
     pub(crate) fn advance(&mut self, clock: &mut dyn Clock) -> u64 {
         let now = clock.now_ms();

@@ -136,15 +136,31 @@ fn one_wrong_lockout_authorization_locks_it() {
 }
 
 #[test]
-fn a_power_cycle_starts_the_lockout_recovery_again() {
-    let mut tpm = prepared(3, 10, 20);
-    assert_eq!(lock_reset(&mut tpm, b"bad"), 0x98E);
-    wait(&tpm, 19_000);
-    let mut tpm = power_cycle(tpm, Some(0), 0);
-    wait(&tpm, 19_000);
-    assert_eq!(lock_reset(&mut tpm, b""), 0x921);
-    wait(&tpm, 1_000);
-    assert_eq!(lock_reset(&mut tpm, b""), 0);
+fn recovery_goes_on_after_an_orderly_shutdown_and_begins_again_without_one() {
+    for (shutdown, startup, missing) in [(Some(0), 0, 1_000), (Some(1), 1, 1_000), (None, 0, 20_000)] {
+        let mut tpm = prepared(3, 10, 20);
+        assert_eq!(lock_reset(&mut tpm, b"bad"), 0x98E);
+        wait(&tpm, 19_000);
+        let mut tpm = power_cycle(tpm, shutdown, startup);
+        wait(&tpm, missing - 1);
+        assert_eq!(lock_reset(&mut tpm, b""), 0x921);
+        wait(&tpm, 1);
+        assert_eq!(lock_reset(&mut tpm, b""), 0);
+    }
+}
+
+#[test]
+fn tries_are_forgiven_over_orderly_shutdowns() {
+    let mut tpm = prepared(1, 10, 20);
+    assert_eq!(try_pin(&mut tpm, b"bad"), 0x98E);
+    for _ in 0..4 {
+        wait(&tpm, 2_000);
+        tpm = power_cycle(tpm, Some(0), 0);
+    }
+    wait(&tpm, 1_999);
+    assert_eq!(try_pin(&mut tpm, b"pin"), 0x921);
+    wait(&tpm, 1);
+    assert_eq!(try_pin(&mut tpm, b"pin"), 0);
 }
 
 #[test]

@@ -240,8 +240,40 @@ fn new_primary_seeds_void_what_was_made_under_the_old_ones() {
     }
     assert!(tpm.tpm.auth_policy(Handle::PLATFORM).is_none());
     assert!(tpm.tpm.auth_value(Handle::ENDORSEMENT).is_empty());
-    assert_eq!(tpm.run(&plain(0x169, &0x0100_0001u32.to_be_bytes())).0, 0);
-    assert_eq!(tpm.run(&plain(0x169, &0x0100_0002u32.to_be_bytes())).0, 0x18B);
+    // Indices are no keys: they stay.
+    for index in [0x0100_0001u32, 0x0100_0002] {
+        assert_eq!(tpm.run(&plain(0x169, &index.to_be_bytes())).0, 0);
+    }
     assert_eq!(give(&mut tpm, CHANGE_PPS, OWNER, b"", &[]), 0x184);
     assert_eq!(give(&mut tpm, CHANGE_EPS, OWNER, b"", &[]), 0x184);
+}
+
+/// An HMAC key under the hierarchy.
+fn primary(tpm: &mut Bench, hierarchy: u32) -> u32 {
+    let params = hex("0004 00000000 0010 0008 000b 00040472 0000 0005 000b 0000 0000 00000000");
+    let (code, response) = tpm.run(&with_passwords(0x131, &[hierarchy], &[b""], &params));
+    assert_eq!(code, 0);
+    u32::from_be_bytes(response[10..14].try_into().unwrap())
+}
+
+#[test]
+fn objects_go_with_their_hierarchy() {
+    const HIERARCHIES: [u32; 4] = [OWNER, ENDORSEMENT, PLATFORM, NULL];
+    let disable = |what: u32| with_passwords(CONTROL, &[PLATFORM], &[b""], &[&what.to_be_bytes()[..], &[0]].concat());
+    let by_platform = |code: u32| with_passwords(code, &[PLATFORM], &[b""], &[]);
+    for (command, kept) in [
+        (by_platform(CLEAR), [false, false, true, true]),
+        (by_platform(CHANGE_EPS), [true, false, true, true]),
+        (by_platform(CHANGE_PPS), [true, true, false, true]),
+        (disable(OWNER), [false, true, true, true]),
+        (disable(ENDORSEMENT), [true, false, true, true]),
+        (disable(PLATFORM), [true, true, false, true]),
+        (disable(PLATFORM_NV), [true, true, true, true]),
+    ] {
+        let mut tpm = Bench::started();
+        let keys = HIERARCHIES.map(|hierarchy| primary(&mut tpm, hierarchy));
+        assert_eq!(tpm.run(&command).0, 0);
+        let readable = keys.map(|key| tpm.run(&plain(0x173, &key.to_be_bytes())).0 == 0);
+        assert_eq!(readable, kept, "{command:02x?}");
+    }
 }

@@ -88,16 +88,16 @@ mod tests {
         assert_eq!(certify(&mut tpm, "0010", 1, 0), Err(0x14A));
         write(&mut tpm, INDEX, &[0x41; 16], 0);
         let name = tpm.tpm.name(crate::handle::Handle(INDEX));
-        // TPM_GENERATED_VALUE, TPM_ST_ATTEST_NV, no signer, extraData; at the end Name, offset and contents.
+        // TPM_GENERATED_VALUE, TPM_ST_ATTEST_NV, the null signer, extraData; at the end Name, offset and contents.
         let contents = certify(&mut tpm, "0010", 4, 2).unwrap();
-        assert_eq!(contents[2..16], hex("ff544347 8014 0000 0002 7171 0000")[..14]);
+        assert_eq!(contents[2..18], hex("ff544347 8014 0004 40000007 0002 7171"));
         let tail = [&[0, 34][..], &name, &hex("0002 0004 41414141 0010")].concat();
-        assert_eq!(contents[2 + 4 + 2 + 2 + 4 + 17 + 8..][..tail.len()], tail);
+        assert_eq!(contents[2 + 4 + 2 + 6 + 4 + 17 + 8..][..tail.len()], tail);
         // TPM_ST_ATTEST_NV_DIGEST: without a scheme there is no hash.
         let digest = certify(&mut tpm, "0010", 0, 0).unwrap();
         assert_eq!(digest[6..8], [0x80, 0x1C]);
         let tail = [&[0, 34][..], &name, &hex("0000 0010")].concat();
-        assert_eq!(digest[2 + 4 + 2 + 2 + 4 + 17 + 8..][..tail.len()], tail);
+        assert_eq!(digest[2 + 4 + 2 + 6 + 4 + 17 + 8..][..tail.len()], tail);
     }
 
     #[test]

@@ -24,6 +24,7 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
     let saved = SavedState {
         state,
         origin: tpm.origin,
+        healing: tpm.healing_progress(),
         reset: tpm.reset.clone(),
         clear: tpm.clear.clone(),
         pcrs: tpm.pcrs.clone(),

@@ -62,6 +62,7 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
     }
     let first = tpm.nv.counters.time_epoch == 0;
     start_clock(tpm, saved.is_some());
+    tpm.restart_healing(saved.as_deref().map(|saved| &saved.healing));
     start_counters(tpm, kind);
     let orderly = saved.is_some();
     match (kind, saved) {
@@ -97,8 +98,6 @@ fn start_clock(tpm: &mut Tpm, orderly: bool) {
         tpm.timer.safe = false;
     }
     tpm.record_clock(false);
-    tpm.da_heal_since = 0;
-    tpm.da_lockout_since = 0;
 }
 
 /// A register that starts afresh counts as changed (Part 1, 17.9).
