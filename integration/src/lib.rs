@@ -13,6 +13,7 @@ pub mod crypto;
 pub mod differences;
 pub mod generate;
 pub mod keys;
+mod patch;
 pub mod peer;
 pub mod report;
 pub mod run;

@@ -89,7 +89,10 @@ impl Generator {
         let (role, public, data) = self.ordinary();
         let auth = self.new_auth();
         let sensitive = build::sensitive_create(&auth, &data);
-        let parent = self.pick_object(Role::Parent);
+        // A persistent parent takes a slot of the peer while it is used, and the new object gets another handle.
+        let parent = self
+            .pick_object(Role::Parent)
+            .filter(|parent| parent.handle >> 24 == 0x80);
         match (self.rng.below(6), parent) {
             (0 | 1, _) | (_, None) => {
                 let hierarchy = self.hierarchy_handle();
@@ -137,7 +140,9 @@ impl Generator {
                 }
             }
             _ => {
-                let Some(blob) = self.rng.pick(&self.model.blobs) else {
+                let transient = self.model.blobs.iter().filter(|blob| blob.parent >> 24 == 0x80);
+                let transient: Vec<Blob> = transient.cloned().collect();
+                let Some(blob) = self.rng.pick(&transient) else {
                     return Ok(());
                 };
                 let call = build::load(blob.parent, &blob.private, &blob.public);
@@ -210,9 +215,10 @@ impl Generator {
     /// Duplicate, Import, Rewrap.
     pub(super) fn duplicate(&mut self, tpm: &mut Tpm) -> Result<()> {
         tpm.step("duplication");
-        let Some(parent) = self.pick_object(Role::Parent) else {
-            return Ok(());
-        };
+        let parent = self
+            .pick_object(Role::Parent)
+            .filter(|parent| parent.handle >> 24 == 0x80);
+        let Some(parent) = parent else { return Ok(()) };
         let (_, Some(trial)) = tpm.try_start(&Options::trial())? else {
             return Ok(());
         };

@@ -8,10 +8,12 @@ mod attestation;
 mod capability;
 mod context;
 mod hierarchy;
+mod loading;
 mod nv;
 mod objects;
 mod pcr;
 mod policy;
+mod policy_use;
 mod sequences;
 mod sessions;
 mod startup;
@@ -50,14 +52,11 @@ scenarios! {
     pcr::{banks, extend, events, resets, values_and_policies, allocate, localities}
     sequences::{hmac, sequences, events}
     sessions::{starting, slots, hmac_authorization, passwords, encryption, audit, roles}
-    policy::{
-        simple_assertions, hashes, or_and_pcr, secret, signed, tickets, authorize, nv, counter_timer_and_capability,
-        enforcement,
-    }
+    policy::{simple_assertions, hashes, or_and_pcr, nv, counter_timer_and_capability}
+    policy_use::{secret, signed, tickets, authorize, enforcement}
     context::{objects, slots, sessions, persistent}
-    objects::{
-        primaries, primary_parameters, rsa_primaries, creating, deriving, loading, external_objects,
-    }
+    objects::{primaries, primary_parameters, rsa_primaries, creating, deriving}
+    loading::{loading, external_objects}
     asymmetric::{signing, verifying, rsa, ecdh, ciphers, commits}
     attestation::{quotes, certifying, credentials, duplication}
     nv::{defining, ordinary, types, locks, authorization, certifying}

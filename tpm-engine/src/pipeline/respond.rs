@@ -149,10 +149,7 @@ impl Tpm {
             return Ok(entry);
         };
         put(&session.nonce_tpm)?;
-        let mut attributes = session_use
-            .attributes
-            .without(A::AUDIT_EXCLUSIVE)
-            .without(A::AUDIT_RESET);
+        let mut attributes = session_use.attributes.without(A::AUDIT_EXCLUSIVE);
         if attributes.has(A::AUDIT) && self.exclusive_audit == Some(session_use.handle) {
             attributes = attributes.with(A::AUDIT_EXCLUSIVE);
         }
