@@ -1,7 +1,7 @@
 //! Consistency of public and sensitive areas (Part 1, 25–27; Part 2, 8.3 and 12; Part 3, 12.1).
 
 use super::creation::check_auth_size;
-use crate::alg::HashAlg;
+use crate::alg::{CipherMode, HashAlg};
 use crate::bytes::Digest;
 use crate::crypto::ecc;
 use crate::crypto::hash::hash;
@@ -97,7 +97,13 @@ pub(crate) fn check_attributes(parent: Option<&Public>, public: &Public) -> RcRe
 pub(crate) fn check_schemes(parent: Option<&Public>, public: &Public) -> RcResult<()> {
     let cipher = match &public.parms {
         PublicParms::KeyedHash(scheme) => return check_keyed_hash_scheme(public.attributes, *scheme),
-        PublicParms::SymCipher(cipher) => Some(*cipher),
+        PublicParms::SymCipher(cipher) => {
+            // A MAC cannot be decrypted.
+            if cipher.mode == Some(CipherMode::Cmac) && public.attributes.has(A::DECRYPT) {
+                return Err(Rc::SCHEME);
+            }
+            Some(*cipher)
+        }
         PublicParms::Rsa(parms) => {
             check_asymmetric_scheme(public.attributes, parms.scheme.0, parms.symmetric, |id| {
                 matches!(id, SchemeId::Rsaes | SchemeId::Oaep)

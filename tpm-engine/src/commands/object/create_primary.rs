@@ -171,6 +171,11 @@ mod tests {
                 b"",
             ),
             (0x2D2, Template::keyed_hash(attr::OWN | attr::SIGN), b""),
+            (
+                0x2D2,
+                Template::aes(attr::OWN | attr::DECRYPT).with_parms("0006 0080 003f"),
+                b"",
+            ),
             (0x2D6, Template::ecc(srk).with_parms("0010 0010 0003 0010"), b""),
             (
                 0x2D6,
