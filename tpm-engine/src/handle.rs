@@ -30,8 +30,6 @@ pub(crate) const PCR_COUNT: u32 = 24;
 impl Handle {
     pub(crate) const OWNER: Self = Self(0x4000_0001);
     pub(crate) const NULL: Self = Self(0x4000_0007);
-    /// TPM_RH_UNASSIGNED: marks a session that authorizes nothing.
-    pub(crate) const UNASSIGNED: Self = Self(0x4000_0008);
     /// TPM_RS_PW: a password authorization.
     pub(crate) const PASSWORD: Self = Self(0x4000_0009);
     pub(crate) const LOCKOUT: Self = Self(0x4000_000A);

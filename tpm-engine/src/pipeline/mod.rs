@@ -4,6 +4,8 @@ mod authorize;
 mod execute;
 mod parse;
 mod respond;
+#[cfg(test)]
+mod tests;
 
 use arrayvec::ArrayVec;
 

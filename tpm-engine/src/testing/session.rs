@@ -29,6 +29,8 @@ pub(crate) struct Entity {
     pub(crate) handle: u32,
     pub(crate) name: Vec<u8>,
     pub(crate) auth: Vec<u8>,
+    /// The authorization value that the command gives it.
+    pub(crate) new_auth: Option<Vec<u8>>,
 }
 
 impl Entity {
@@ -43,7 +45,19 @@ impl Entity {
             handle,
             name: name.to_vec(),
             auth: Vec::new(),
+            new_auth: None,
         }
+    }
+
+    /// The entity of a handle that `bench` has, whose Name its caller knows.
+    pub(crate) fn known(bench: &Bench, handle: u32) -> Self {
+        Self::named(handle, &bench.tpm.name(crate::handle::Handle(handle)))
+    }
+
+    /// The command changes the authorization value to this.
+    pub(crate) fn becomes(mut self, auth: &[u8]) -> Self {
+        self.new_auth = Some(auth.to_vec());
+        self
     }
 
     pub(crate) fn auth(mut self, auth: &[u8]) -> Self {
@@ -182,8 +196,8 @@ impl Session {
         self
     }
 
-    /// The key of this session's HMACs when it authorizes `entity`.
-    fn hmac_key(&self, entity: Option<&Entity>) -> Vec<u8> {
+    /// The key of this session's HMAC when it authorizes `entity`: in the command, or in its response.
+    fn hmac_key(&self, entity: Option<&Entity>, response: bool) -> Vec<u8> {
         let mut key = self.key.clone();
         if let Some(entity) = entity {
             let bound = |bind: &Entity| bind.name == entity.name && bind.auth == entity.auth;
@@ -193,7 +207,8 @@ impl Session {
                 !self.bound.as_ref().is_some_and(bound)
             };
             if included {
-                key.extend(&entity.auth);
+                let changed = entity.new_auth.as_ref().filter(|_| response);
+                key.extend(changed.unwrap_or(&entity.auth));
             }
         }
         key
@@ -292,7 +307,7 @@ impl Bench {
                         &extra,
                         &[session.attributes],
                     ];
-                    hmac(session.hash, &session.hmac_key(entity), &parts).to_vec()
+                    hmac(session.hash, &session.hmac_key(entity, false), &parts).to_vec()
                 }
             };
             if session.spoilt {
@@ -331,7 +346,7 @@ impl Bench {
                     &session.nonce_caller,
                     &[session.reply_attributes],
                 ];
-                hmac(session.hash, &session.hmac_key(entity), &parts).to_vec()
+                hmac(session.hash, &session.hmac_key(entity, true), &parts).to_vec()
             };
             assert_eq!(proof, expected, "the HMAC of session {index} in the response");
             assert_eq!(session.nonce_tpm.len(), session.nonce_caller.len());

@@ -10,7 +10,7 @@ use crate::types::attributes::NvAttributes;
 use crate::types::ticket::{Ticket, TicketTag};
 
 /// TPM2B_TIMEOUT: opaque to the caller.
-pub(super) type Timeout = Bytes<8>;
+pub(crate) type Timeout = Bytes<8>;
 
 /// Until when an authorization counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

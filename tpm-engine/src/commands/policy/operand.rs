@@ -9,12 +9,12 @@ use crate::marshal::{Marshal, Reader, Sink, Unmarshal};
 use crate::rc::{Rc, RcResult};
 
 /// TPM2B_OPERAND.
-pub(super) type Operand = Bytes<64>;
+pub(crate) type Operand = Bytes<64>;
 
 /// TPM_EO (Part 2, 6.7): what must hold between operand A, which the TPM has, and operand B.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Eq = 0,
     Neq = 1,
     SignedGt = 2,
