@@ -135,3 +135,129 @@ fn derivation_1(seed: &[u8], template: &Public, data: &[u8]) -> HmacDrbg {
     put_sized(&mut *personalization, data);
     HmacDrbg::new(seed, b"Primary Object", &personalization)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::keys::creation::create;
+    use crate::marshal::{Reader, Unmarshal};
+    use crate::profile::ProfileName;
+    use crate::testing::keys::{Template, attr, sha256};
+    use crate::types::sensitive::SensitiveCreate;
+
+    const SEALED_UNDER: &str =
+        "derivation 1 has changed: guests' disks are sealed under keys that could not be made again";
+
+    fn public(bytes: &[u8]) -> Public {
+        Public::unmarshal(&mut Reader::new(bytes, ProfileName::Default.newest())).unwrap()
+    }
+
+    /// The Name of the object that a seed of 0, 1, 2 … and the template give, and the SHA-256 of its sensitive area.
+    fn derived(template: &Template, data: &[u8], binding: &[u8]) -> (String, String) {
+        let seed: Vec<u8> = (0..64).collect();
+        let template = public(&template.bytes());
+        let stream = Stream::Primary(derivation_1(&seed, &template, data));
+        let sensitive = SensitiveCreate {
+            user_auth: Zeroizing::default(),
+            data: Zeroizing::new(Bytes::truncated(data)),
+        };
+        let created = create(template, &sensitive, stream, binding, &AtomicBool::new(false)).unwrap();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        (
+            hex(&created.public.name()),
+            hex(&sha256(&[&created.sensitive.to_vec()])),
+        )
+    }
+
+    #[test]
+    fn golden_storage_root_keys() {
+        let storage = attr::OWN | attr::STORAGE;
+        let rsa = Template::rsa(storage).with_unique(&[&[1, 0][..], &[0; 256]].concat());
+        let p256 = Template::ecc(storage).with_unique(&[&[0, 32][..], &[0; 32], &[0, 32], &[0; 32]].concat());
+        let p384 = Template {
+            name_alg: 0x000C,
+            ..Template::ecc(storage).with_parms("0006 0100 0043  0010  0004  0010")
+        };
+        let aes = Template::aes(storage);
+        for (template, name, sensitive) in [
+            (
+                rsa,
+                "000ba2d62a4b2119f929fd0702664575696200757e8badd1f66286cd9695cdb33c19",
+                "576ac9f3ab7992ceadd896173070031ed8f194907ac2aba7c5f83be951aab907",
+            ),
+            (
+                p256,
+                "000b18dac3c74c200971ad1ab7ae34662b11f13ce3ae1679f280ffea33865a8c952c",
+                "8b5ece9ddac03d17a3754ee4698be45c4bbf0ace1b52df0f13b1a6efce8578c5",
+            ),
+            (
+                p384,
+                "000ccbdef52a92141e91a7ea23569440ab8d9ba26c11ee572da4598c94003448eb791479901dec4c296adc811b4bc97aea8c",
+                "41976ce59271d7be9ed30ddd848ecd353e78149d48c68f87d93203403e28df47",
+            ),
+            (
+                aes,
+                "000b81970c60c2631db14ffd6080b278e94da1baa63d2311490204f21e94416e68fa",
+                "7c761168b5dc1b145c4491ca7f537f6db06333c6f01042eeeb02123953c66af2",
+            ),
+        ] {
+            let (found_name, found_sensitive) = derived(&template, b"", b"");
+            assert_eq!((&*found_name, &*found_sensitive), (name, sensitive), "{SEALED_UNDER}");
+        }
+    }
+
+    #[test]
+    fn golden_keys_for_other_uses() {
+        let hmac = Template::keyed_hash(attr::OWN | attr::SIGN).with_parms("0005 000b");
+        let sealed = Template::keyed_hash(attr::OWN & !attr::ORIGIN);
+        let cipher = Template::aes(attr::OWN | attr::SIGN | attr::DECRYPT);
+        for (template, data, name, sensitive) in [
+            (
+                Template::attestation_key(),
+                &b""[..],
+                "000bd1dc4edf2c1ef0eed004c07429411971754ce9a34d79920c7b66c43c6e96af85",
+                "4b4f4d912ab405c7737db5cdb37655226ca8d552363f130512a794ec29a56265",
+            ),
+            (
+                hmac,
+                b"",
+                "000b5a22b255febdd9b98ce52f9f53e903dbf723b368849a2ff7c2ed6c87f882f451",
+                "f2ec811459c1f283ae8e2574368307bc2c0c00e2fde35c7c29eb1471ecbc6b33",
+            ),
+            (
+                sealed,
+                b"data",
+                "000b923d3b07a3702b08e74d6c6ecca6f7d47ad4f00db23f390b35b4db6ab7de5e63",
+                "160a3cf676ea1202e7e21aefed8612947afb08153250cf0296113f557ce61f7c",
+            ),
+            (
+                cipher,
+                b"",
+                "000b75f4c62d8632d3fdaa11dc498d7750436b3f95ecb1b544ad7e53cacde9436d05",
+                "cedd49ba6236a68f7b3c3bc93b2babf407e980567b381261a70e57a286fb7438",
+            ),
+        ] {
+            let (found_name, found_sensitive) = derived(&template, data, b"");
+            assert_eq!((&*found_name, &*found_sensitive), (name, sensitive), "{SEALED_UNDER}");
+        }
+    }
+
+    #[test]
+    fn the_binding_changes_the_seed_and_not_the_key() {
+        let template = Template::srk();
+        let (name, sensitive) = derived(&template, b"", b"");
+        let (bound_name, bound_sensitive) = derived(&template, b"", b"proof");
+        assert_eq!(name, bound_name);
+        assert_ne!(sensitive, bound_sensitive);
+    }
+
+    #[test]
+    fn a_derivation_has_an_end() {
+        let mut stream = KdfStream::new(HashAlg::Sha256, b"secret", &Derive::default());
+        let mut bytes = vec![0; DERIVATION_BYTES];
+        assert_eq!(stream.fill(&mut bytes), Ok(()));
+        assert_eq!(stream.fill(&mut [0]), Err(Rc::NO_RESULT));
+    }
+}

@@ -154,11 +154,6 @@ pub(crate) struct Blob {
 }
 
 impl Bench {
-    /// Sends a command without sessions; its code.
-    pub(crate) fn code_plain(&mut self, code: u32, body: &[u8]) -> u32 {
-        self.run(&plain(code, body)).0
-    }
-
     /// Sends a command whose handles are authorized with empty passwords; its code.
     pub(crate) fn code_with(&mut self, code: u32, handles: &[u32], params: &[u8]) -> u32 {
         let passwords = vec![&b""[..]; handles.len()];

@@ -131,3 +131,117 @@ fn derive(
     };
     create(template, &auth_only, Stream::Derived(stream), &[], &tpm.cancel)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+    use crate::testing::keys::{Blob, NULL, OWNER, Parts, Template, attr, sensitive, sha256, sized};
+
+    const CREATE_LOADED: u32 = 0x191;
+    const IMPORT: u32 = 0x156;
+
+    fn params(template: &Template, data: &[u8]) -> Vec<u8> {
+        [sensitive(b"", data), sized(&[&template.bytes()])].concat()
+    }
+
+    #[test]
+    fn makes_primary_and_ordinary_objects() {
+        let mut tpm = Bench::started();
+        let primary = tpm.primary(OWNER, &Template::srk());
+        let (same, reply) = tpm.ok_handle(CREATE_LOADED, &[OWNER], b"", &params(&Template::srk(), b""));
+        assert_eq!(tpm.names(same), tpm.names(primary), "TPM2_CreatePrimary makes the same");
+        assert!(Parts(&reply).take().is_empty(), "nobody loads a primary object");
+        let child = params(&Template::ecc(attr::OWN | attr::SIGN), b"");
+        let (loaded, reply) = tpm.ok_handle(CREATE_LOADED, &[primary], b"", &child);
+        let mut parts = Parts(&reply);
+        let blob = Blob {
+            private: parts.take().to_vec(),
+            public: parts.take().to_vec(),
+        };
+        let again = tpm.load(primary, &blob);
+        assert_eq!(tpm.names(again), tpm.names(loaded));
+    }
+
+    /// A derivation parent with a secret that the test knows.
+    fn derivation_parent(tpm: &mut Bench) -> u32 {
+        let srk = tpm.primary(OWNER, &Template::srk());
+        let (seed, secret) = ([0x73; 32], [0x6B; 32]);
+        let unique = crate::crypto::hmac::hmac(crate::alg::HashAlg::Sha256, &seed, &[&secret]);
+        let public = Template::keyed_hash(attr::USER | attr::STORAGE)
+            .with_parms("000a 000b 0022")
+            .with_unique(&sized(&[&unique]))
+            .bytes();
+        let area = [vec![0, 8], sized(&[b"", &seed, &secret])].concat();
+        let import = [sized(&[b"", &public, &sized(&[&area]), b""]), vec![0, 0x10]].concat();
+        let reply = tpm.ok_with(IMPORT, &[srk], &[b""], &import);
+        let private = Parts(&reply).take().to_vec();
+        tpm.load(srk, &Blob { private, public })
+    }
+
+    #[test]
+    fn derives_the_same_object_from_the_same_label_and_context() {
+        let mut tpm = Bench::started();
+        let parent = derivation_parent(&mut tpm);
+        let ecc = Template::ecc(attr::USER | attr::FIXED_PARENT | attr::SIGN);
+        let labelled = ecc.clone().with_unique(&sized(&[b"label", b"context"]));
+        let (handle, reply) = tpm.ok_handle(CREATE_LOADED, &[parent], b"", &params(&labelled, b""));
+        let mut parts = Parts(&reply);
+        let (private, public) = (parts.take(), parts.take());
+        assert!(private.is_empty());
+        // The peer derives the same point of this secret, label and context.
+        assert_eq!(
+            public[public.len() - 68..][..34],
+            crate::testing::hex("0020 40e78556ed346293a18ba7ab84f753993fa06d8bbbf11733230de92158d56f6f")
+        );
+        let name = tpm.names(handle).0;
+        assert_eq!(name[2..], sha256(&[public]));
+        // What the template leaves empty, the sensitive data may give.
+        let given = params(&ecc.clone().with_unique(&[0; 4]), &sized(&[b"label", b"context"]));
+        let (from_data, _) = tpm.ok_handle(CREATE_LOADED, &[parent], b"", &given);
+        let other = params(&ecc.with_unique(&sized(&[b"label", b"another"])), b"");
+        let (other, _) = tpm.ok_handle(CREATE_LOADED, &[parent], b"", &other);
+        assert_eq!(tpm.names(from_data).0, name);
+        assert_ne!(tpm.names(other).0, name);
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_derived() {
+        let mut tpm = Bench::started();
+        let parent = derivation_parent(&mut tpm);
+        let derived = attr::USER | attr::FIXED_PARENT | attr::SIGN;
+        let label = sized(&[b"label", b""]);
+        for (code, template) in [
+            (0x2CA, Template::rsa(derived).with_unique(&label)),
+            (0x082, Template::ecc(derived | attr::ORIGIN).with_unique(&label)),
+            (0x2C2, Template::ecc(derived | attr::FIXED_TPM).with_unique(&label)),
+            (0x2C2, Template::ecc(attr::USER | attr::SIGN).with_unique(&label)),
+            (0x2D5, Template::ecc(derived).with_unique(&sized(&[&[1; 33], b""]))),
+            (0x2D5, Template::ecc(derived).with_unique(&[&label[..], &[0]].concat())),
+            (0x2DA, Template::ecc(derived).with_unique(&label[..label.len() - 1])),
+        ] {
+            let params = params(&template, b"");
+            assert_eq!(tpm.code_with(CREATE_LOADED, &[parent], &params), code, "{template:x?}");
+        }
+    }
+
+    #[test]
+    fn refuses_wrong_templates_and_parents() {
+        let mut tpm = Bench::started();
+        let signer = tpm.primary(OWNER, &Template::ecc(attr::OWN | attr::SIGN));
+        let good = params(&Template::srk(), b"");
+        assert_eq!(tpm.code_with(CREATE_LOADED, &[signer], &good), 0x18A);
+        let bytes = Template::srk().bytes();
+        for (code, template) in [
+            (0x2DA, &bytes[..bytes.len() - 1]),
+            (0x2D5, &[&bytes[..], &[0]].concat()),
+            (0x2DA, b""),
+        ] {
+            let params = [sensitive(b"", b""), sized(&[template])].concat();
+            assert_eq!(tpm.code_with(CREATE_LOADED, &[NULL], &params), code);
+        }
+        let contradiction = params(&Template::ecc(attr::FIXED_TPM | attr::ORIGIN | attr::SIGN), b"");
+        assert_eq!(tpm.code_with(CREATE_LOADED, &[NULL], &contradiction), 0x2C2);
+        let long = [sensitive(&[1; 33], b""), sized(&[&bytes])].concat();
+        assert_eq!(tpm.code_with(CREATE_LOADED, &[NULL], &long), 0x1D5);
+    }
+}

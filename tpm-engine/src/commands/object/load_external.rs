@@ -91,3 +91,102 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
         name,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::keys::{ENDORSEMENT, Template, attr, sha256, sized};
+    use crate::testing::{Bench, hex, plain};
+
+    const LOAD_EXTERNAL: u32 = 0x167;
+    /// The base point of P-256: the public point of the scalar 1.
+    const X: &str = "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
+    const Y: &str = "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+
+    fn signer(attributes: u32) -> Template {
+        Template::ecc(attributes).with_unique(&sized(&[&hex(X), &hex(Y)]))
+    }
+
+    /// TPMT_SENSITIVE without an authorization value.
+    fn area(object_type: u16, seed: &[u8], secret: &[u8]) -> Vec<u8> {
+        [object_type.to_be_bytes().as_slice(), &sized(&[b"", seed, secret])].concat()
+    }
+
+    fn sign_template() -> Template {
+        signer(attr::USER | attr::SIGN)
+    }
+
+    #[test]
+    fn an_external_object_is_its_own_root() {
+        let mut tpm = Bench::started();
+        let template = sign_template();
+        let handle = tpm.external(&area(0x23, b"", &[1]), &template.bytes()).unwrap();
+        let (name, qualified) = tpm.names(handle);
+        assert_eq!(name[2..], sha256(&[&template.bytes()]));
+        assert_eq!(name, qualified);
+    }
+
+    #[test]
+    fn a_public_area_alone_goes_into_any_hierarchy_that_is_enabled() {
+        let mut tpm = Bench::started();
+        let public = sized(&[b"", &signer(attr::OWN | attr::SIGN).bytes()]);
+        let mut load = |hierarchy: u32| {
+            let body = [&public[..], &hierarchy.to_be_bytes()].concat();
+            tpm.run(&plain(LOAD_EXTERNAL, &body)).0
+        };
+        assert_eq!(load(ENDORSEMENT), 0);
+        assert_eq!(load(0x4000_000A), 0x3C4);
+        tpm.tpm.clear.change().endorsement_enabled = false;
+        let body = [&public[..], &ENDORSEMENT.to_be_bytes()].concat();
+        assert_eq!(tpm.run(&plain(LOAD_EXTERNAL, &body)).0, 0x3C5);
+        let private = sized(&[&area(0x23, b"", &[1]), &sign_template().bytes()]);
+        let body = [&private[..], &0x4000_0001u32.to_be_bytes()].concat();
+        assert_eq!(tpm.run(&plain(LOAD_EXTERNAL, &body)).0, 0x3C5);
+    }
+
+    #[test]
+    fn refuses_areas_that_do_not_belong_together() {
+        let mut tpm = Bench::started();
+        let one = area(0x23, b"", &[1]);
+        let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+        let off_curve = Template::ecc(attr::USER | attr::SIGN).with_unique(&sized(&[&hex(X), &hex(X)]));
+        let short = Template::ecc(attr::USER | attr::SIGN).with_unique(&sized(&[&hex(X)[1..], &hex(Y)]));
+        for (code, private, template) in [
+            (0x0A5, area(0x23, b"", &[2]), sign_template()),
+            (0x087, area(0x23, b"", &[0]), sign_template()),
+            (0x087, area(0x23, b"", &order), sign_template()),
+            (0x1CA, area(0x08, b"", &[1]), sign_template()),
+            (0x1C7, area(0x23, &[1; 33], &[1]), sign_template()),
+            (0x2E7, vec![], off_curve),
+            (0x2DC, vec![], short),
+            (0x2C2, one.clone(), signer(attr::OWN | attr::SIGN)),
+            (0x2C2, one.clone(), signer(attr::USER | attr::SIGN | attr::RESTRICTED)),
+            (0x2C2, one.clone(), signer(attr::USER)),
+            (0x2D5, vec![], signer(attr::SIGN).with_unique(&[0; 5])),
+        ] {
+            assert_eq!(tpm.external(&private, &template.bytes()), Err(code), "{template:x?}");
+        }
+    }
+
+    #[test]
+    fn refuses_symmetric_keys_of_the_wrong_size_or_digest() {
+        let mut tpm = Bench::started();
+        let seed = [7; 32];
+        let template =
+            |key: &[u8]| Template::aes(attr::USER | attr::SIGN).with_unique(&sized(&[&sha256(&[&seed, key])]));
+        for (code, seed, key, template) in [
+            (None, &seed[..], &[1; 16][..], template(&[1; 16])),
+            (Some(0x0A5), &seed, &[1; 16], template(&[2; 16])),
+            (Some(0x1C7), &seed, &[1; 15], template(&[1; 15])),
+            (Some(0x1C7), &seed[1..], &[1; 16], template(&[1; 16])),
+            (Some(0x1D5), &seed, &[1; 33], template(&[1; 33])),
+        ] {
+            let result = tpm.external(&area(0x25, seed, key), &template.bytes());
+            assert_eq!(result.err(), code, "{template:x?}");
+        }
+        let hmac = Template::keyed_hash(attr::USER | attr::SIGN)
+            .with_parms("0005 000b")
+            .with_unique(&sized(&[&sha256(&[&seed, &[1; 65]])]));
+        let result = tpm.external(&area(0x08, &seed, &[1; 65]), &hmac.bytes());
+        assert_eq!(result, Err(0x1C7), "a key that is longer than a block");
+    }
+}
