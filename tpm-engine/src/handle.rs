@@ -41,7 +41,6 @@ impl Handle {
     /// TPM_RH_ACT_0.
     const FIRST_TIMER: u32 = 0x4000_0110;
 
-    pub(crate) const FIRST_NV: u32 = 0x0100_0000;
     pub(crate) const FIRST_HMAC_SESSION: u32 = 0x0200_0000;
     pub(crate) const FIRST_POLICY_SESSION: u32 = 0x0300_0000;
     pub(crate) const FIRST_PERMANENT: u32 = 0x4000_0000;

@@ -87,6 +87,9 @@ impl Tpm {
             // From here on the clock cannot run into what an earlier, lost session reported (Part 1, 36.3.3).
             self.timer.safe = true;
             self.record_clock(false);
+        } else if self.nv.clock.exact {
+            // Time goes on after an orderly stop that was announced.
+            self.record_clock(false);
         }
         self.nv.commit()
     }

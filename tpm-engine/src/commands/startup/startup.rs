@@ -61,7 +61,7 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
         }
     }
     let first = tpm.nv.counters.time_epoch == 0;
-    start_clock(tpm, saved.is_some());
+    start_clock(tpm);
     tpm.restart_healing(saved.as_deref().map(|saved| &saved.healing));
     start_counters(tpm, kind);
     let orderly = saved.is_some();
@@ -92,8 +92,8 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
 
 /// Clock goes on from its NV copy; if it may have run ahead of that when power was lost, from beyond what it can have
 /// reached (Part 1, 36.3.3).
-fn start_clock(tpm: &mut Tpm, orderly: bool) {
-    if !orderly && !tpm.nv.clock.exact {
+fn start_clock(tpm: &mut Tpm) {
+    if !tpm.nv.clock.exact {
         tpm.timer.clock = tpm.timer.clock.saturating_add(CLOCK_UPDATE_INTERVAL);
         tpm.timer.safe = false;
     }

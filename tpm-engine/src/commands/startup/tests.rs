@@ -235,6 +235,19 @@ fn clock_never_goes_back() {
 }
 
 #[test]
+fn clock_that_ran_on_after_a_shutdown_is_not_forgotten() {
+    let mut tpm = Bench::started();
+    shutdown(&mut tpm, STATE);
+    tpm.clock.0.store(5000, Ordering::Relaxed);
+    assert_eq!(clock(&mut tpm), (5000, true));
+    tpm = power_off(&tpm);
+    // The shutdown is good all the same.
+    assert_eq!(startup(&mut tpm, STATE), 0);
+    let (after, safe) = clock(&mut tpm);
+    assert!(after >= 5000 && !safe);
+}
+
+#[test]
 fn a_start_that_cannot_be_written_down_has_not_happened() {
     let mut tpm = Bench::started();
     shutdown(&mut tpm, STATE);
