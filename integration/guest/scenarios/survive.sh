@@ -1,27 +1,27 @@
 # What outlives a reset of the machine, and the death of the TPM's process. Three boots; which one it is says the NV
 # index itself, so that a TPM that forgets it is noticed by the host: it counts the boots.
-index=0x1500020
+nv=0x1500020
 key=0x81000010
 
 # The NV index holds the boot's number and the name of the persistent key, in hexadecimal.
-kept=$(tpm2_nvread -C o $index 2>errors)
+kept=$(tpm2_nvread -C o $nv 2>errors)
 name() { tpm2_readpublic -c $key 2>errors | sed -n 's/^name: *//p'; }
 check_name() {
     [ -n "$(name)" ] || failed "no key at $key: $(reason)"
     [ "$(name)" = "${kept#? }" ] || failed "another key at $key: $(name)"
 }
-remember() { echo "$1 $(name)" >content && run tpm2_nvwrite -C o -i content $index; }
+remember() { echo "$1 $(name)" >content && run tpm2_nvwrite -C o -i content $nv; }
 
 case $kept in
 "")
     step "an NV index is written, a key is made persistent"
     run tpm2_createprimary -C o -G ecc -c primary.ctx
     run tpm2_evictcontrol -C o -c primary.ctx $key
-    run tpm2_nvdefine -C o -s 71 -a "ownerread|ownerwrite" $index
+    run tpm2_nvdefine -C o -s 71 -a "ownerread|ownerwrite" $nv
     remember 2
     run tpm2_pcrextend "23:sha256=$(printf x | sha256sum | cut -d ' ' -f 1)"
     case $(pcr 23) in *[!0]*) ;; *) failed "PCR 23 is still zero" ;; esac
-    ok "$index, $key"
+    ok "$nv, $key"
     echo "@@reboot"
     reboot -f
     sleep 60
@@ -45,5 +45,5 @@ case $kept in
     check_name
     ok "$(name)"
     ;;
-*) failed "$index holds: $kept" ;;
+*) failed "$nv holds: $kept" ;;
 esac
