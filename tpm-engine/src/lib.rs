@@ -43,6 +43,7 @@ mod testing;
 mod tpm;
 mod types;
 
+pub use commands::command_name;
 pub use platform::Platform;
 pub use profile::{ProfileName, UnknownProfile};
 pub use tpm::{Locality, MAX_COMMAND_SIZE, MAX_RESPONSE_SIZE, Manufacture, ResponseBuffer, StartError, Tpm};

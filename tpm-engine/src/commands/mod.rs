@@ -309,7 +309,7 @@ commands![
     duplication::rewrap::Rewrap,
     object::create::Create,
     asymmetric::ecdh_zgen::EcdhZGen,
-    hash::mac::whole::HmacOfData,
+    hash::mac::whole::Hmac,
     duplication::import::Import,
     object::load::Load,
     attestation::quote::Quote,
@@ -385,6 +385,13 @@ pub(crate) fn of_profile(profile: &'static Profile) -> impl Iterator<Item = &'st
     COMMANDS
         .iter()
         .filter(|info| !profile.commands_off.contains(&info.code))
+}
+
+/// The name of a command, for whoever writes logs; `None` for an unknown code.
+#[must_use]
+pub fn command_name(code: u32) -> Option<&'static str> {
+    let place = COMMANDS.binary_search_by_key(&code, |info| info.code).ok()?;
+    COMMANDS.get(place).map(|info| info.name)
 }
 
 /// The command with this code; TPM_RC_COMMAND_CODE when this TPM has none.

@@ -221,7 +221,9 @@ fn listed_params(code: u32) -> Option<Vec<u8>> {
         0x18D => "0006 0001 01 0001 01 0006 0001 01 0001 01 0019 0001".to_owned(),
         0x193 => "0000 00 0043 0000".to_owned(),
         0x194 | 0x197 => "0000 0010 0002 3000".to_owned(),
-        0x198 => "00000000".to_owned(),
+        0x195 => "0000".to_owned(),
+        0x196 => "0000 0000 0000 00".to_owned(),
+        0x198 | 0x1A1 => "00000000".to_owned(),
         0x19B => "0000 0000 0000 00000006 00000100".to_owned(),
         0x19D => "0000 0010 01 000e 01000002 000b 02040004 0000 0008".to_owned(),
         0x19F => "0000".to_owned(),
@@ -346,6 +348,19 @@ fn answer(tpm: &mut Bench, info: &CommandInfo, what: &str, command: &[u8]) -> u3
 /// Commands whose samples take long are cut and changed with parameters that are wrong at once.
 fn commands() -> impl Iterator<Item = &'static CommandInfo> {
     COMMANDS.iter().filter(|info| !info.has(Flag::BeforeStartup))
+}
+
+#[test]
+fn every_command_has_a_sample() {
+    for info in commands() {
+        let listed = listed_params(info.code);
+        assert!(
+            listed.is_some(),
+            "say what parameters {} ({:#x}) takes",
+            info.name,
+            info.code
+        );
+    }
 }
 
 #[test]

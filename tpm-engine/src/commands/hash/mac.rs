@@ -108,7 +108,7 @@ pub(crate) mod whole {
 
     command! {
         /// TPM2_HMAC: the HMAC of data.
-        HmacOfData = 0x155, [];
+        Hmac = 0x155, [];
         handles { key: Object @ User }
         params { buffer: MaxBuffer, scheme: MacScheme }
         reply { mac: Digest }
