@@ -14,8 +14,8 @@
 //! 4. `c` is a prime number.
 //!
 //! Primality is a property of the number: how it is found out has no say in the result. Here, from cheap to dear: trial
-//! division, a Fermat test to the base 2, and for the few that are left the Miller-Rabin rounds of FIPS 186-5, B.3, with a
-//! Lucas test, whose bases are drawn from the candidate itself. The probability that a composite passes
+//! division, a Fermat test to the base 2, and for the few that are left the Miller-Rabin rounds of FIPS 186-5, B.3, whose
+//! bases are drawn from the candidate itself. The probability that a composite passes
 //! all of this, so that the implementation would have a say after all, is below 2^-128.
 //!
 //! FIPS 186-5 also has the generation start over when the private exponent is at most `2^k`; that happens once in
@@ -206,7 +206,9 @@ fn passes_base_two<const LIMBS: usize>(candidate: &Uint<LIMBS>) -> bool {
     let mut power = one;
     for bit in (1..Uint::<LIMBS>::BITS).rev() {
         power = power.square();
-        power = power.ct_select(&power.double(), candidate.bit(bit));
+        let single = *power.as_montgomery();
+        let double = single.double_mod(modulus.as_nz_ref());
+        *power.as_montgomery_mut() = single.ct_select(&double, candidate.bit(bit));
     }
     power.square() == one
 }
@@ -225,7 +227,7 @@ fn is_confirmed<const LIMBS: usize>(candidate: &Uint<LIMBS>) -> bool {
     // The bases need not be secret from those who know the candidate, and the stream must not be drawn from.
     let seed = Zeroizing::new(candidate.to_be_bytes());
     let mut bases = HmacDrbg::new(seed.as_ref(), &[], b"Miller-Rabin bases");
-    let options = FipsOptions::with_mr_iterations(rounds(Uint::<LIMBS>::BITS)).with_lucas_test();
+    let options = FipsOptions::with_mr_iterations(rounds(Uint::<LIMBS>::BITS));
     fips::is_prime(&mut bases, Flavor::Any, candidate, options)
 }
 
