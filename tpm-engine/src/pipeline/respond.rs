@@ -149,7 +149,11 @@ impl Tpm {
             return Ok(entry);
         };
         put(&session.nonce_tpm)?;
-        let mut attributes = session_use.attributes.without(A::AUDIT_EXCLUSIVE);
+        // auditReset is always CLEAR in a response (Part 2, 8.4).
+        let mut attributes = session_use
+            .attributes
+            .without(A::AUDIT_EXCLUSIVE)
+            .without(A::AUDIT_RESET);
         if attributes.has(A::AUDIT) && self.exclusive_audit == Some(session_use.handle) {
             attributes = attributes.with(A::AUDIT_EXCLUSIVE);
         }

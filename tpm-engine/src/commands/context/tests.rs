@@ -391,3 +391,17 @@ fn persistent_objects_are_removed_by_their_own_handle() {
     assert_eq!(evict(&mut bench, PLATFORM, 0x8180_0001, 0x8180_0001), 0);
     assert!(bench.tpm.nv.objects.is_empty());
 }
+
+#[test]
+fn an_endorsement_key_is_removed_even_while_its_hierarchy_is_off() {
+    let mut bench = Bench::started();
+    let object = primary(&mut bench, ENDORSEMENT, 0);
+    assert_eq!(evict(&mut bench, OWNER, object, 0x8100_0001), 0);
+    let off = |bench: &mut Bench, hierarchy: &str| {
+        let control = with_passwords(0x121, &[PLATFORM], &[b""], &hex(&format!("{hierarchy} 00")));
+        assert_eq!(bench.run(&control).0, 0);
+    };
+    off(&mut bench, "4000000b");
+    assert_eq!(bench.unauthorized(0x173, &[0x8100_0001], &[]), Err(0x18B));
+    assert_eq!(evict(&mut bench, OWNER, 0x8100_0001, 0x8100_0001), 0);
+}

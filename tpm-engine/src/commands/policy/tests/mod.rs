@@ -1,6 +1,8 @@
 //! Policy commands: their digests against those of another TPM, and what they check.
 
 use crate::testing::session::{POLICY, Start, TRIAL};
+mod authorizations;
+
 use crate::testing::{Bench, hex, with_passwords};
 
 /// Runs policy commands in a session of each kind; the code of the last and the policyDigest.
