@@ -10,7 +10,7 @@ use tracing::{info, trace, warn};
 
 use crate::args::{Config, Startup};
 use crate::platform::{BootClock, KernelEntropy};
-use crate::store::{OpenError, Store};
+use crate::store::{self, OpenError, Store};
 
 /// The response of a TPM that has no power: TPM_RC_FAILURE, as swtpm answers it.
 const NO_POWER: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x01\x01";
@@ -83,6 +83,7 @@ impl Device {
         let tpm = match Tpm::load(platform(Store::open(path)?)) {
             Ok(tpm) => tpm,
             Err(StartError::NotManufactured) => {
+                store::may_be_made(path)?;
                 info!("making a new TPM in {}", path.display());
                 let options = Manufacture {
                     profile: config.profile.unwrap_or_default(),
@@ -92,6 +93,7 @@ impl Device {
             }
             Err(error) => return Err(DeviceError::Load(path.clone(), error)),
         };
+        store::mark(path)?;
         let profile = tpm.profile_name();
         // What is stored is the name with its edition.
         let is = |wanted: &ProfileName| {

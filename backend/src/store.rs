@@ -15,6 +15,13 @@ use tracing::{error, info, warn};
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
+/// The database.
+const STATE: &str = "state.redb";
+/// The database while it is being made.
+const UNFINISHED: &str = "state.redb.new";
+/// There since the directory has held a TPM: a state that is missing later is damage, not a TPM still to be made.
+const MARKER: &str = "manufactured";
+
 /// Bytes of the database that are kept in memory; a TPM has some 100 KiB at most.
 const CACHE_SIZE: usize = 1 << 20;
 
@@ -36,6 +43,14 @@ pub(crate) enum OpenError {
     },
     #[error("a new state file {path} cannot be made", path = .0.display())]
     New(PathBuf, #[source] Cause),
+    #[error(
+        "a TPM was made in {directory}, as the file {marker} there says, but its state is gone; put back a copy of \
+         {STATE}, or remove {marker} to have a new TPM made",
+        directory = .0.display(), marker = MARKER
+    )]
+    Gone(PathBuf),
+    #[error("the file {MARKER} cannot be made in {directory}", directory = .0.display())]
+    Mark(PathBuf, #[source] io::Error),
     #[error(
         "the state file {path} cannot be read; if it is damaged, put back a copy of it that is known to be good: it is \
          never replaced by a new TPM",
@@ -69,8 +84,9 @@ impl Store {
             .map_err(|error| OpenError::Create(directory.to_owned(), error))?;
         warn_of_others(directory);
         let lock = lock(directory)?;
-        let path = directory.join("state.redb");
+        let path = directory.join(STATE);
         if !path.exists() {
+            may_be_made(directory)?;
             make(directory, &path).map_err(|cause| OpenError::New(path.clone(), cause))?;
         }
         // A file of arbitrary content can trip an assertion of the database; that is damage like any other.
@@ -120,6 +136,25 @@ fn write(database: &Database, changes: &[Change], undo: &mut Vec<Change>) -> Res
     }
     transaction.commit()?;
     Ok(())
+}
+
+/// Whether a TPM may be made in the directory: it has never held one.
+pub(crate) fn may_be_made(directory: &Path) -> Result<(), OpenError> {
+    match directory.join(MARKER).try_exists() {
+        Ok(false) => Ok(()),
+        _ => Err(OpenError::Gone(directory.to_owned())),
+    }
+}
+
+/// Notes that the directory holds a TPM.
+pub(crate) fn mark(directory: &Path) -> Result<(), OpenError> {
+    let mark = || -> io::Result<()> {
+        match open_file(&directory.join(MARKER), true) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made?.sync_all().and_then(|()| File::open(directory)?.sync_all()),
+        }
+    };
+    mark().map_err(|error| OpenError::Mark(directory.to_owned(), error))
 }
 
 /// The directory's lock. Whoever holds it has left its process number in the file, for the message.
@@ -172,7 +207,7 @@ fn warn_of_others(directory: &Path) {
 
 /// Makes an empty database. It gets its name when it is complete, so that a half-made one is never taken for damage.
 fn make(directory: &Path, path: &Path) -> Result<(), Cause> {
-    let unfinished = directory.join("state.redb.new");
+    let unfinished = directory.join(UNFINISHED);
     match std::fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
@@ -273,7 +308,7 @@ mod tests {
         let mode = |path: &Path| path.metadata().unwrap().mode() & 0o777;
         assert_eq!(mode(&path), 0o700);
         assert_eq!(mode(&path.join("lock")), 0o600);
-        assert_eq!(mode(&path.join("state.redb")), 0o600);
+        assert_eq!(mode(&path.join(STATE)), 0o600);
     }
 
     #[test]
@@ -290,7 +325,7 @@ mod tests {
     #[test]
     fn an_interrupted_creation_starts_afresh() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("state.redb.new"), b"half").unwrap();
+        std::fs::write(directory.path().join(UNFINISHED), b"half").unwrap();
         assert_eq!(Store::open(directory.path()).unwrap().load().unwrap(), []);
     }
 
@@ -302,7 +337,7 @@ mod tests {
             store.commit(&[put(&[number], &[number; 100])]).unwrap();
         }
         drop(store);
-        let path = directory.path().join("state.redb");
+        let path = directory.path().join(STATE);
         let good = std::fs::read(&path).unwrap();
         let want = Store::open(directory.path()).unwrap().load().unwrap();
         // Opening writes, too: what follows starts from the same bytes each time.

@@ -255,6 +255,22 @@ fn a_damaged_store_is_refused_and_not_replaced() {
 }
 
 #[test]
+fn a_state_that_is_gone_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&directory, &[]);
+    daemon.signal(Signal::TERM);
+    assert!(daemon.end().0.success());
+    let path = directory.path().join("tpm");
+    std::fs::remove_file(path.join("state.redb")).unwrap();
+    let (status, log) = Daemon::spawn(&directory, &[], |_| {}).end();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("remove manufactured to have a new TPM made"), "{log}");
+    assert!(!path.join("state.redb").exists());
+    std::fs::remove_file(path.join("manufactured")).unwrap();
+    Daemon::start(&directory, &[]);
+}
+
+#[test]
 fn startup_state_without_a_saved_state_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let (status, log) = Daemon::spawn(&directory, &["--startup", "state"], |_| {}).end();
