@@ -102,14 +102,14 @@ fn the_nonces_of_decryption_and_encryption_are_tied_in() {
     let expected = sized(&hmac(HashAlg::Sha256, b"abc", &[b"data"]));
     let reply = bench.send(
         0x155,
-        &[key.clone()],
+        std::slice::from_ref(&key),
         &mut [&mut auth, &mut decrypt, &mut encrypt],
         &params,
     );
     assert_eq!(reply.as_ref(), Ok(&expected));
     let reply = bench.send(
         0x155,
-        &[key.clone()],
+        std::slice::from_ref(&key),
         &mut [&mut auth, &mut encrypt, &mut decrypt],
         &params,
     );
