@@ -259,6 +259,8 @@ fn primary(tpm: &mut Bench, hierarchy: u32) -> u32 {
 #[test]
 fn objects_go_with_their_hierarchy() {
     const HIERARCHIES: [u32; 4] = [OWNER, ENDORSEMENT, PLATFORM, NULL];
+    /// Where those of owner, endorsement and platform are made persistent.
+    const PERSISTENT: [u32; 3] = [0x8100_0001, 0x8100_0002, 0x8180_0001];
     let disable = |what: u32| with_passwords(CONTROL, &[PLATFORM], &[b""], &[&what.to_be_bytes()[..], &[0]].concat());
     let by_platform = |code: u32| with_passwords(code, &[PLATFORM], &[b""], &[]);
     for (command, kept) in [
@@ -272,8 +274,20 @@ fn objects_go_with_their_hierarchy() {
     ] {
         let mut tpm = Bench::started();
         let keys = HIERARCHIES.map(|hierarchy| primary(&mut tpm, hierarchy));
+        for ((by, key), persistent) in [OWNER, OWNER, PLATFORM].into_iter().zip(keys).zip(PERSISTENT) {
+            let evict = with_passwords(0x120, &[by, key], &[b""], &persistent.to_be_bytes());
+            assert_eq!(tpm.run(&evict).0, 0);
+        }
         assert_eq!(tpm.run(&command).0, 0);
-        let readable = keys.map(|key| tpm.run(&plain(0x173, &key.to_be_bytes())).0 == 0);
-        assert_eq!(readable, kept, "{command:02x?}");
+        let mut readable = |key: u32| tpm.run(&plain(0x173, &key.to_be_bytes())).0 == 0;
+        assert_eq!(keys.map(&mut readable), kept, "{command:02x?}");
+        // A persistent handle of the owner's range is one of the owner's, whatever the object under it.
+        let owner = tpm.tpm.hierarchy_enabled(Hierarchy::Owner);
+        let mut readable = |key: u32| tpm.run(&plain(0x173, &key.to_be_bytes())).0 == 0;
+        assert_eq!(
+            PERSISTENT.map(&mut readable),
+            [kept[0] && owner, kept[1] && owner, kept[2]],
+            "{command:02x?}"
+        );
     }
 }
