@@ -45,7 +45,6 @@ impl Handle {
     pub(crate) const FIRST_POLICY_SESSION: u32 = 0x0300_0000;
     pub(crate) const FIRST_PERMANENT: u32 = 0x4000_0000;
     pub(crate) const FIRST_TRANSIENT: u32 = 0x8000_0000;
-    pub(crate) const FIRST_PERSISTENT: u32 = 0x8100_0000;
     /// The first persistent handle of the platform (Part 2, 7.5: PLATFORM_PERSISTENT).
     pub(crate) const FIRST_PLATFORM_PERSISTENT: u32 = 0x8180_0000;
 
@@ -132,8 +131,6 @@ pub(crate) enum HandleKind {
     PcrOrNull,
     /// TPMI_DH_CONTEXT: a session or a transient object.
     Context,
-    /// TPMI_SH_AUTH_SESSION: an HMAC or policy session.
-    AuthSession,
     /// TPMI_SH_HMAC.
     HmacSession,
     /// TPMI_SH_POLICY.
@@ -154,12 +151,8 @@ pub(crate) enum HandleKind {
     AttachedComponent,
     /// TPMI_RH_PLATFORM.
     Platform,
-    /// TPMI_RH_OWNER.
-    Owner,
     /// TPMI_RH_ENDORSEMENT.
     Endorsement,
-    /// TPMI_RH_ENDORSEMENT+.
-    EndorsementOrNull,
     /// TPMI_RH_PROVISION: owner or platform.
     Provision,
     /// TPMI_RH_CLEAR: lockout or platform.
@@ -195,7 +188,6 @@ impl HandleKind {
             Self::Pcr => handle.is_pcr(),
             Self::PcrOrNull => handle.is_pcr() || null,
             Self::Context => handle.is_session() || matches!(kind, Some(T::Transient)),
-            Self::AuthSession => handle.is_session(),
             Self::HmacSession => matches!(kind, Some(T::HmacSession)),
             Self::PolicySession => matches!(kind, Some(T::PolicySession)),
             Self::Hierarchy => base || null,
@@ -207,9 +199,7 @@ impl HandleKind {
             // Part 2, 7.5: AC_FIRST to AC_LAST.
             Self::AttachedComponent => matches!(handle.0, 0x9000_0000..=0x9000_FFFF),
             Self::Platform => platform,
-            Self::Owner => owner,
             Self::Endorsement => endorsement,
-            Self::EndorsementOrNull => endorsement || null,
             Self::Provision => owner || platform,
             Self::Clear => lockout || platform,
             Self::Lockout => lockout,

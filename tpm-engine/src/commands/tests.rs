@@ -288,11 +288,11 @@ fn handle(info: &CommandInfo, number: usize, kind: HandleKind) -> u32 {
         _ => match kind {
             HandleKind::Object | HandleKind::ObjectOrNull | HandleKind::Context => there::KEY,
             HandleKind::Pcr | HandleKind::PcrOrNull => 16,
-            HandleKind::AuthSession | HandleKind::HmacSession => 0x0200_0000,
+            HandleKind::HmacSession => 0x0200_0000,
             HandleKind::PolicySession => 0x0300_0000,
             HandleKind::NvAuth | HandleKind::NvIndex => there::INDEX,
             HandleKind::Platform | HandleKind::Clear => 0x4000_000C,
-            HandleKind::Endorsement | HandleKind::EndorsementOrNull => 0x4000_000B,
+            HandleKind::Endorsement => 0x4000_000B,
             HandleKind::Lockout => 0x4000_000A,
             _ => 0x4000_0001,
         },

@@ -29,6 +29,7 @@ macro_rules! attribute_words {
                 Self(self.0 | bits.0)
             }
 
+            #[allow(dead_code, clippy::allow_attributes, reason = "not every word ever loses a bit")]
             pub(crate) const fn without(self, bits: Self) -> Self {
                 Self(self.0 & !bits.0)
             }

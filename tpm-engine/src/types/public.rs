@@ -66,13 +66,6 @@ crate::marshal::structure! {
     }
 }
 
-impl RsaParms {
-    /// The public exponent that is meant.
-    pub(crate) const fn public_exponent(&self) -> u32 {
-        if self.exponent == 0 { 65_537 } else { self.exponent }
-    }
-}
-
 /// TPMI_RSA_KEY_BITS (Part 2, 11.2.4.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RsaKeyBits(pub(crate) u16);

@@ -29,15 +29,6 @@ pub(crate) enum Signature {
 }
 
 impl Signature {
-    /// The signature's scheme; `None` for no signature.
-    pub(crate) const fn scheme(&self) -> Option<SchemeId> {
-        match self {
-            Self::Null => None,
-            Self::Rsa { scheme, .. } | Self::Ecc { scheme, .. } => Some(*scheme),
-            Self::Hmac(_) => Some(SchemeId::Hmac),
-        }
-    }
-
     /// The hash that was signed.
     pub(crate) const fn hash(&self) -> Option<HashAlg> {
         match self {
