@@ -140,14 +140,17 @@ impl Comparer {
                 }),
             }
             let new = outcome.differences.get(before..).unwrap_or_default();
-            let parted = |difference: &Difference| {
-                let codes = [&difference.theirs[..], &difference.ours];
-                self.until_parted && difference.what == "rc" && codes.contains(&"0x0")
+            let parted = |difference: &Difference| match &difference.what[..] {
+                "course" => true,
+                "handle" => self.until_parted,
+                "rc" => {
+                    let codes = [&difference.theirs[..], &difference.ours];
+                    // A TPM in failure mode has nothing to say either.
+                    self.until_parted && codes.iter().any(|code| ["0x0", "0x101"].contains(code))
+                }
+                _ => false,
             };
-            if new
-                .iter()
-                .any(|difference| difference.what == "course" || parted(difference))
-            {
+            if new.iter().any(parted) {
                 return outcome;
             }
         }

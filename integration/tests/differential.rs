@@ -47,7 +47,7 @@ fn scenarios_agree() {
 #[test]
 fn generated_commands_agree() {
     let (ours, list, mut report) = (ours(), List::default(), Report::default());
-    for seed in 1..=4 {
+    for seed in 1..=16 {
         let sequence = run::generated(&ours, seed, SEQUENCE, &list, &mut report).unwrap();
         assert!(
             sequence.sides.0.error.is_none(),

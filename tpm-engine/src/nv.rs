@@ -124,7 +124,9 @@ impl Tpm {
         let mut data = self.nv_data(index)?.clone();
         if !attributes.has(A::WRITTEN) {
             // What an index held before it became unwritten is not to be seen again.
-            data.fill(ERASED);
+            // A PIN starts from zero where the write leaves it out.
+            let pin = matches!(attributes.kind(), Some(NvKind::PinFail | NvKind::PinPass));
+            data.fill(if pin { 0 } else { ERASED });
         }
         data.get_mut(offset..offset.saturating_add(bytes.len()))
             .ok_or(Rc::NV_RANGE)?

@@ -162,9 +162,13 @@ impl Generator {
             4 => build::stir_random(data.get(..data.len().min(130)).unwrap_or_default()),
             5 => build::read_clock(),
             6 => build::get_test_result(),
-            // Algorithms and curves have 16 bits, and the peer looks at no more.
-            _ if matches!(capability, cap::ALGS | cap::ECC_CURVES) => {
-                build::get_capability(capability, first.unwrap_or(0) & 0xFFFF, u32::from(count))
+            // The lists differ, and so do their pages; algorithms and curves have 16 bits, and the peer looks at no more.
+            _ if matches!(
+                capability,
+                cap::ALGS | cap::COMMANDS | cap::TPM_PROPERTIES | cap::ECC_CURVES
+            ) =>
+            {
+                build::get_capability(capability, first.unwrap_or(0) & 0xFFFF, 1000)
             }
             _ => build::get_capability(capability, first.unwrap_or(0), u32::from(count)),
         };

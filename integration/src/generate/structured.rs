@@ -10,7 +10,7 @@ use crate::schema::{self, Schema};
 use crate::wire::Out;
 
 /// Commands that are left to others: they end the sequence, take long, or depend on time.
-const APART: [&str; 10] = [
+const APART: [&str; 11] = [
     "Startup",
     "Shutdown",
     "ClockSet",
@@ -22,6 +22,7 @@ const APART: [&str; 10] = [
     "SelfTest",
     "IncrementalSelfTest",
     "PCR_Allocate",
+    "GetCapability",
 ];
 
 impl Generator {

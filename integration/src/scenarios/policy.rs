@@ -203,7 +203,7 @@ pub(super) fn nv(tpm: &mut Tpm) -> Result<()> {
     tpm.ok(build::nv_write(index, index, &[0x80, 2, 3, 4, 5, 6, 7, 8], 0).pw(b"index"))?;
     tpm.step("each comparison");
     for operation in 0..13 {
-        for operand in [[0x80, 2], [0x7F, 2], [0x80, 3], [0, 0], [0xFF, 0xFF], [0x82, 1]] {
+        for operand in [[0x80, 2], [0x7F, 2], [0x01, 3], [0, 0], [0x7F, 0xFF]] {
             tpm.run(policy(session, &operand, 0, operation))?;
         }
         tpm.ok(build::policy_get_digest(session))?;
@@ -249,6 +249,10 @@ pub(super) fn nv(tpm: &mut Tpm) -> Result<()> {
         0,
     ))?;
     tpm.fails(build::policy_authorize_nv(holder, holder, session))?;
+    tpm.step("both negative");
+    for operation in [eo::SIGNED_GT, eo::SIGNED_LT, eo::SIGNED_GE, eo::SIGNED_LE] {
+        tpm.run(policy(session, &[0x80, 3], 0, operation))?;
+    }
     Ok(())
 }
 

@@ -124,6 +124,12 @@ pub(crate) fn padded(sensitive: &Sensitive, name_alg: Option<HashAlg>) -> Plain 
 
 /// Reads what [`padded`] wrote.
 pub(crate) fn read_sensitive(mut reader: Reader<'_>) -> RcResult<Sensitive> {
+    // The size comes first: with the wrong key nothing else in it means anything.
+    let inner = reader.rest().len().saturating_sub(2);
+    let says = |size: &[u8; 2]| usize::from(u16::from_be_bytes(*size));
+    if reader.rest().first_chunk().is_none_or(|size| says(size) != inner) {
+        return Err(Rc::SIZE);
+    }
     let Sized2B(mut sensitive) = reader.read::<Sized2B<Sensitive>>()?;
     reader.finish()?;
     sensitive.auth = trimmed(&sensitive.auth);

@@ -16,7 +16,7 @@ command! {
     handles { key: Object @ User }
     params {
         p1: Sized2B<EccPoint>,
-        s2: Bytes<256>,
+        s2: Bytes<128>,
         y2: EccParameter,
     }
     reply {

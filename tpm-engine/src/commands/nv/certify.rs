@@ -19,20 +19,13 @@ command! {
 
 fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
     let index = handles.nv_index;
-    let scheme = tpm.attestation_scheme((handles.sign_handle, 1), (params.in_scheme.0, 2));
-    // A key that cannot sign is noticed before the index is looked at, a scheme that does not suit the key after it.
-    if let Err(code) = scheme
-        && code == Rc::KEY.handle(1)
-    {
-        return Err(code);
-    }
+    let scheme = tpm.attestation_scheme((handles.sign_handle, 1), (params.in_scheme.0, 2))?;
     tpm.check_nv_read(handles.auth_handle, index)?;
     let contents = tpm.nv_range(index, params.offset, params.size)?;
     if contents.len() > MaxNvBuffer::CAPACITY {
         return Err(Rc::VALUE.parameter(3));
     }
     let index_name = tpm.name(index);
-    let scheme = scheme?;
     let attested = if params.size == 0 && params.offset == 0 {
         // Nothing asked for is a digest over all, for what would not fit.
         let alg = scheme.and_then(|scheme| scheme.hash);

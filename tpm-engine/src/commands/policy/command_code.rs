@@ -15,11 +15,11 @@ command! {
 fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
     let code = params.code;
     let session = tpm.policy_session(handles.policy_session)?;
-    if commands::find(tpm.profile, code).is_err() {
-        return Err(Rc::POLICY_CC.parameter(1));
-    }
     if session.policy.command_code != 0 && session.policy.command_code != code {
         return Err(Rc::VALUE.parameter(1));
+    }
+    if commands::find(tpm.profile, code).is_err() {
+        return Err(Rc::POLICY_CC.parameter(1));
     }
     let session = tpm.policy_session_mut(handles.policy_session)?;
     session.assert::<PolicyCommandCode>(&[&code.to_be_bytes()]);
