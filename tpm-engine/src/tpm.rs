@@ -443,11 +443,6 @@ impl Tpm {
         self.phase = Phase::Failed(reason);
     }
 
-    /// Whether the host asked to stop the running command.
-    pub(crate) fn canceled(&self) -> bool {
-        self.cancel.load(std::sync::atomic::Ordering::Relaxed)
-    }
-
     /// Fresh random bytes of the TPM's own generator.
     pub(crate) fn random<const N: usize>(&mut self, len: usize) -> Bytes<N> {
         let mut out = Bytes::zeroed(len.min(N)).unwrap_or_default();
