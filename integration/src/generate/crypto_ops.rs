@@ -125,6 +125,10 @@ impl Generator {
         let (Some(key), Some(object)) = (self.pick_object(Role::Parent), self.any_object()) else {
             return Ok(());
         };
+        // The name of a persistent object cannot be read from the peer while its slots are full.
+        if object.handle >> 24 == 0x81 {
+            return Ok(());
+        }
         let name = tpm.name(object.handle)?;
         let credential = self.data();
         let answer = self.send(tpm, build::make_credential(key.handle, &credential, &name))?;
