@@ -124,13 +124,11 @@ pub(crate) fn padded(sensitive: &Sensitive, name_alg: Option<HashAlg>) -> Plain 
 
 /// Reads what [`padded`] wrote.
 pub(crate) fn read_sensitive(mut reader: Reader<'_>) -> RcResult<Sensitive> {
-    // The size comes first: with the wrong key nothing else in it means anything.
-    let inner = reader.rest().len().saturating_sub(2);
-    let says = |size: &[u8; 2]| usize::from(u16::from_be_bytes(*size));
-    if reader.rest().first_chunk().is_none_or(|size| says(size) != inner) {
+    // The size is about all there is, and wrong before anything inside can be.
+    if usize::from(reader.read::<u16>()?) != reader.rest().len() {
         return Err(Rc::SIZE);
     }
-    let Sized2B(mut sensitive) = reader.read::<Sized2B<Sensitive>>()?;
+    let mut sensitive: Sensitive = reader.read()?;
     reader.finish()?;
     sensitive.auth = trimmed(&sensitive.auth);
     Ok(sensitive)
