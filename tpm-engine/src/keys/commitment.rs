@@ -12,7 +12,7 @@ use crate::crypto::kdf::kdfa;
 use crate::tpm::Tpm;
 
 /// Commitments that can wait for their use.
-const PENDING: u64 = u64::BITS as u64;
+pub(crate) const PENDING: u64 = u64::BITS as u64;
 
 impl Tpm {
     /// The secret and the counter of the next commitment, which [`Tpm::commit_ephemeral`] makes valid. `name` is that of

@@ -2,7 +2,7 @@
 
 pub(crate) mod attest;
 pub(crate) mod checks;
-mod commitment;
+pub(crate) mod commitment;
 pub(crate) mod creation;
 pub(crate) mod derive;
 pub(crate) mod protect;

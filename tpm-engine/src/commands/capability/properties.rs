@@ -3,6 +3,7 @@
 use crate::commands;
 use crate::commands::context;
 use crate::handle::{Handle, PCR_COUNT};
+use crate::keys::commitment::PENDING;
 use crate::nv::MAX_ORDERLY_COUNT;
 use crate::object::{MAX_LOADED_OBJECTS, MAX_PERSISTENT_OBJECTS};
 use crate::session::{CONTEXT_GAP_MAX, MAX_ACTIVE_SESSIONS, MAX_LOADED_SESSIONS};
@@ -65,9 +66,6 @@ mod platform {
 /// too.
 const MAX_OBJECT_CONTEXT: usize = 18 + context::Blob::CAPACITY;
 const MAX_SESSION_CONTEXT: usize = 1024;
-
-/// Commitments that can be open (Part 1, C.2.3).
-const SPLIT_MAX: u32 = 128;
 
 /// Bytes of a capability that one response holds (MAX_CAP_BUFFER).
 pub(crate) const MAX_CAP_BUFFER: usize = 1024;
@@ -150,7 +148,7 @@ fn fixed(tpm: &Tpm) -> Vec<Property> {
         (0x126, platform::DAY_OF_YEAR),
         (0x127, platform::YEAR),
         // TPM_PT_SPLIT_MAX: commitments of TPM2_Commit that can be open.
-        (0x128, SPLIT_MAX),
+        (0x128, u32::try_from(PENDING).unwrap_or(u32::MAX)),
         // All commands, those of the library and those of the vendor.
         (0x129, commands),
         (0x12A, commands),
