@@ -44,6 +44,7 @@ impl Tool {
     }
 }
 
+pub(crate) const IASL: Tool = Tool::new("iasl", "acpica-tools");
 pub(crate) const SWTPM: Tool = Tool::new("swtpm", "swtpm");
 const PIP: Tool = Tool::new("pip3", "python3-pip");
 

@@ -20,6 +20,7 @@ pub(super) fn lints() -> Result<Counts> {
         "--locked",
         "--workspace",
         "--all-targets",
+        "--all-features",
         "--",
         "-D",
         "warnings",
@@ -42,7 +43,8 @@ pub(super) fn deny() -> Result<Counts> {
 
 /// Tests beside the code of all crates, and their documentation's examples.
 pub(super) fn unit_tests() -> Result<Counts> {
-    test(&["--workspace", "--exclude", "integration"])
+    machine::require(&[machine::IASL])?;
+    test(&["--workspace", "--exclude", "integration", "--all-features"])
 }
 
 pub(super) fn integration_tests() -> Result<Counts> {
