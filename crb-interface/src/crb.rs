@@ -225,13 +225,12 @@ impl<M: Memory> Crb<M> {
             layout::CTRL_CANCEL if written & 0xFF != 0 => self.write_cancel(value, actions),
             layout::CTRL_START => self.write_start(locality, value, actions),
             layout::INT_ENABLE if !self.executing() => {
-                let old = self.memory.load(at(locality, register));
+                let old = self.common(register);
                 let allowed = int::ALL | int::GLOBAL_ENABLE;
                 self.broadcast(register, old & !written | value & written & allowed);
             }
             layout::INT_STS if !self.executing() => {
-                let old = self.memory.load(at(locality, register));
-                self.broadcast(register, old & !value);
+                self.broadcast(register, self.common(register) & !value);
             }
             _ => {}
         }
@@ -326,31 +325,29 @@ impl<M: Memory> Crb<M> {
     /// Whether the guest asked to cancel the command that is being executed.
     #[must_use]
     pub fn cancel_requested(&self) -> bool {
-        (0..layout::LOCALITIES)
-            .filter(|locality| self.exists(*locality))
-            .any(|locality| self.memory.load(at(locality, layout::CTRL_CANCEL)) & 1 != 0)
+        self.common(layout::CTRL_CANCEL) & 1 != 0
     }
 
     /// Whether the interface asks for an interrupt: as long as it does, the line is high.
     #[must_use]
     pub fn interrupt_pending(&self) -> bool {
-        let Some(locality) = (0..layout::LOCALITIES).find(|locality| self.exists(*locality)) else {
-            return false;
-        };
-        let enabled = self.memory.load(at(locality, layout::INT_ENABLE));
-        enabled & int::GLOBAL_ENABLE != 0 && enabled & self.memory.load(at(locality, layout::INT_STS)) != 0
+        let enabled = self.common(layout::INT_ENABLE);
+        enabled & int::GLOBAL_ENABLE != 0 && enabled & self.common(layout::INT_STS) != 0
     }
 
     /// Notes an interrupt in TPM_CRB_INT_STS if it is enabled.
     pub(crate) fn interrupt(&self, which: u32) {
-        let Some(locality) = (0..layout::LOCALITIES).find(|locality| self.exists(*locality)) else {
-            return;
-        };
-        let enabled = self.memory.load(at(locality, layout::INT_ENABLE));
+        let enabled = self.common(layout::INT_ENABLE);
         if enabled & int::GLOBAL_ENABLE != 0 && enabled & which != 0 {
-            let pending = self.memory.load(at(locality, layout::INT_STS));
-            self.broadcast(layout::INT_STS, pending | which);
+            self.broadcast(layout::INT_STS, self.common(layout::INT_STS) | which);
         }
+    }
+
+    /// Reads a register that is the same in every locality; 0 where there is none.
+    pub(crate) fn common(&self, register: u64) -> u32 {
+        (0..layout::LOCALITIES)
+            .find(|locality| self.exists(*locality))
+            .map_or(0, |locality| self.memory.load(at(locality, register)))
     }
 
     /// Writes a register that is the same in every locality.

@@ -8,8 +8,7 @@ impl<M: Memory> Crb<M> {
     /// The locality that has the TPM.
     #[must_use]
     pub fn active(&self) -> Option<u8> {
-        let first = (0..layout::LOCALITIES).find(|locality| self.exists(*locality))?;
-        let state = self.memory.load(at(first, layout::LOC_STATE));
+        let state = self.common(layout::LOC_STATE);
         if state & loc_state::ASSIGNED == 0 {
             return None;
         }
@@ -144,10 +143,7 @@ impl<M: Memory> Crb<M> {
     }
 
     fn change_loc_state(&self, change: impl Fn(u32) -> u32) {
-        if let Some(first) = (0..layout::LOCALITIES).find(|locality| self.exists(*locality)) {
-            let state = self.memory.load(at(first, layout::LOC_STATE));
-            self.broadcast(layout::LOC_STATE, change(state));
-        }
+        self.broadcast(layout::LOC_STATE, change(self.common(layout::LOC_STATE)));
     }
 
     /// The TPM's side gives the window back: what localities asked for in the meantime is carried out first. The response
