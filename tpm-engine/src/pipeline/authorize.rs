@@ -412,18 +412,12 @@ impl Tpm {
                 Ok(())
             }
             SymDef::Cipher(def) => {
-                let mut material = Zeroizing::new([0u8; 48]);
-                let (cipher_key, rest) = material.split_at_mut_checked(def.key_size()).ok_or(Rc::FAILURE)?;
-                let iv_size = def.cipher.block_size();
-                let total = def.key_size().saturating_add(iv_size);
-                let bits = u32::try_from(total.saturating_mul(8)).unwrap_or_default();
+                let size = def.key_size().saturating_add(def.cipher.block_size());
+                let bits = u32::try_from(size.saturating_mul(8)).unwrap_or_default();
                 let mut derived = Zeroizing::new([0u8; 48]);
-                let derived = derived.get_mut(..total).ok_or(Rc::FAILURE)?;
+                let derived = derived.get_mut(..size).ok_or(Rc::FAILURE)?;
                 kdf::kdfa(session.hash, &key, b"CFB", newer, older, bits, derived);
-                let (new_key, new_iv) = derived.split_at(def.key_size());
-                cipher_key.copy_from_slice(new_key);
-                let iv = rest.get_mut(..iv_size).ok_or(Rc::FAILURE)?;
-                iv.copy_from_slice(new_iv);
+                let (cipher_key, iv) = derived.split_at_mut_checked(def.key_size()).ok_or(Rc::FAILURE)?;
                 let crypt = if direction == Direction::Command {
                     symmetric::decrypt
                 } else {
