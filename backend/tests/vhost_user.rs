@@ -6,63 +6,51 @@
     reason = "a test may panic: that is how it fails"
 )]
 
+mod common;
+
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use common::{Daemon, STARTUP_CLEAR};
 use crb_interface::frontend::{Frontend, FrontendConfig};
 use crb_interface::layout;
 use tempfile::TempDir;
 
-const STARTUP: &[u8] = b"\x80\x01\0\0\0\x0c\0\0\x01\x44\0\0";
+/// TPM2_GetRandom of 16 bytes.
 const GET_RANDOM: &[u8] = b"\x80\x01\0\0\0\x0c\0\0\x01\x7b\0\x10";
 
-/// A daemon with its state; killed when dropped.
-struct Daemon {
-    child: Child,
+/// A daemon that serves monitors, with its directory.
+struct Server {
+    daemon: Option<Daemon>,
     directory: TempDir,
 }
 
-impl Daemon {
+impl Server {
     fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let child = Self::spawn(directory.path());
-        Self { child, directory }
+        let mut server = Self {
+            daemon: None,
+            directory: tempfile::tempdir().unwrap(),
+        };
+        server.restart();
+        server
     }
 
-    fn spawn(directory: &Path) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_vhost-device-tpm"))
-            .args(["serve", "--log-level", "warn", "--state-dir"])
-            .arg(directory.join("state"))
-            .arg("--socket-path")
-            .arg(directory.join("tpm.sock"))
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap()
+    /// Kills the process, if there is one, without warning, and starts one.
+    fn restart(&mut self) {
+        drop(self.daemon.take());
+        let socket = self.socket();
+        let args = ["--socket-path", socket.to_str().unwrap()];
+        self.daemon = Some(Daemon::start(&self.directory, &args));
     }
 
     fn socket(&self) -> PathBuf {
         self.directory.path().join("tpm.sock")
     }
 
-    /// Kills the process without warning, and starts it again.
-    fn crash(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        self.child = Self::spawn(self.directory.path());
-    }
-
     fn attach(&self) -> Frontend {
         Frontend::connect(FrontendConfig::new(self.socket())).unwrap()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -114,10 +102,10 @@ fn pcr0(frontend: &Frontend) -> Vec<u8> {
 
 #[test]
 fn a_guest_starts_its_tpm_and_reads_random_numbers() {
-    let daemon = Daemon::start();
-    let frontend = daemon.attach();
+    let server = Server::start();
+    let frontend = server.attach();
     assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0x100, "TPM_RC_INITIALIZE");
-    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
     for _ in 0..1000 {
         assert_eq!(transact(&frontend, GET_RANDOM).len(), 10 + 2 + 16);
     }
@@ -125,21 +113,21 @@ fn a_guest_starts_its_tpm_and_reads_random_numbers() {
 
 #[test]
 fn a_reset_machine_has_a_tpm_that_waits_for_startup() {
-    let daemon = Daemon::start();
-    let frontend = daemon.attach();
-    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
-    assert_eq!(code(&transact(&frontend, STARTUP)), 0x100);
+    let server = Server::start();
+    let frontend = server.attach();
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0x100);
     frontend.reset().unwrap();
-    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
 }
 
 #[test]
 fn a_restarted_process_goes_on_with_spoilt_pcr() {
-    let mut daemon = Daemon::start();
-    let frontend = daemon.attach();
-    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    let mut server = Server::start();
+    let frontend = server.attach();
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
     assert_eq!(pcr0(&frontend), [0; 32]);
-    daemon.crash();
+    server.restart();
     let deadline = Instant::now() + Duration::from_secs(20);
     // Until the process is back the guest is told to try again.
     loop {
@@ -157,30 +145,30 @@ fn a_restarted_process_goes_on_with_spoilt_pcr() {
         "nothing that was measured can be claimed again"
     );
     frontend.reset().unwrap();
-    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
     assert_eq!(pcr0(&frontend), [0; 32]);
 }
 
 #[test]
 fn one_monitor_after_another_is_served() {
-    let daemon = Daemon::start();
+    let server = Server::start();
     for _ in 0..5 {
-        let frontend = daemon.attach();
-        assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+        let frontend = server.attach();
+        assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
     }
 }
 
 #[test]
 fn nonsense_on_the_socket_costs_only_its_own_connection() {
-    let daemon = Daemon::start();
-    drop(daemon.attach());
+    let server = Server::start();
+    drop(server.attach());
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
     let mut random = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (state >> 33) as u32
     };
     for _ in 0..200 {
-        let mut stream = UnixStream::connect(daemon.socket()).unwrap();
+        let mut stream = UnixStream::connect(server.socket()).unwrap();
         for _ in 0..random() % 4 {
             // A header of a message that exists, with a size that is seldom right, and random content.
             let size = random() % 64;
@@ -194,14 +182,14 @@ fn nonsense_on_the_socket_costs_only_its_own_connection() {
             }
         }
     }
-    let frontend = daemon.attach();
-    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    let frontend = server.attach();
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
 }
 
 #[test]
 fn random_accesses_of_a_guest_leave_the_process_serving() {
-    let daemon = Daemon::start();
-    let frontend = daemon.attach();
+    let server = Server::start();
+    let frontend = server.attach();
     let mut state = 7u64;
     let mut random = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -218,6 +206,6 @@ fn random_accesses_of_a_guest_leave_the_process_serving() {
         frontend.write(offset, &value[..1 + (random() % 8) as usize]);
     }
     frontend.reset().unwrap();
-    assert_eq!(code(&transact(&frontend, STARTUP)), 0);
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
     assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
 }
