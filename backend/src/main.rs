@@ -2,6 +2,8 @@
 
 mod args;
 mod device;
+#[cfg_attr(not(test), expect(dead_code, reason = "nothing is encrypted yet"))]
+mod keys;
 mod platform;
 mod process;
 mod socket;
