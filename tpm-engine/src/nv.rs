@@ -23,8 +23,11 @@ const NV_CAPACITY: usize = 64 * 1024;
 const ORDERLY_CAPACITY: usize = 8 * 1024;
 /// How many increments of an orderly counter go by between two writes to NV, less one (TPM_PT_ORDERLY_COUNT).
 pub(crate) const MAX_ORDERLY_COUNT: u64 = 0xFF;
-/// What the bytes of an index hold that were never written.
-const ERASED: u8 = 0xFF;
+/// What the bytes of an index hold that were never written: those of one that lives in RAM are zero, as in the reference
+/// implementation.
+const fn erased(attributes: A) -> u8 {
+    if attributes.has(A::ORDERLY) { 0 } else { 0xFF }
+}
 
 /// TPMS_NV_PIN_COUNTER_PARAMETERS (Part 2, 13.3): the contents of a PIN index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,9 +127,7 @@ impl Tpm {
         let mut data = self.nv_data(index)?.clone();
         if !attributes.has(A::WRITTEN) {
             // What an index held before it became unwritten is not to be seen again.
-            // A PIN starts from zero where the write leaves it out.
-            let pin = matches!(attributes.kind(), Some(NvKind::PinFail | NvKind::PinPass));
-            data.fill(if pin { 0 } else { ERASED });
+            data.fill(erased(attributes));
         }
         data.get_mut(offset..offset.saturating_add(bytes.len()))
             .ok_or(Rc::NV_RANGE)?
@@ -203,7 +204,7 @@ impl Tpm {
             return Err(Rc::NV_SPACE);
         }
         let mut data = Zeroizing::new(NvData::zeroed(size).ok_or(Rc::SIZE)?);
-        data.fill(ERASED);
+        data.fill(erased(public.attributes));
         let entry = OrderlyIndex {
             attributes: public.attributes,
             data: data.clone(),

@@ -25,8 +25,8 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
         expiration: params.expiration,
     };
     let session = tpm.policy_session(handles.policy_session)?;
-    let key = tpm.object(handles.auth_object).ok_or(Rc::KEY.handle(1))?;
     let expiry = grant.check(tpm, session)?;
+    let key = tpm.object(handles.auth_object).ok_or(Rc::KEY.handle(1))?;
     if !session.is_trial() {
         let alg = params.auth.hash().ok_or(Rc::SCHEME.parameter(5))?;
         let seconds = params.expiration.to_be_bytes();

@@ -401,6 +401,17 @@ fn orderly_indices_are_not_written_to_nv() {
 }
 
 #[test]
+fn what_was_never_written_is_all_ones_but_zero_in_ram() {
+    let mut tpm = Bench::started();
+    for (attributes, expected) in [(0, [0xFF, 1, 0xFF]), (ORDERLY, [0, 1, 0])] {
+        assert_eq!(define(&mut tpm, INDEX, PLAIN | attributes, 3), 0);
+        assert_eq!(write(&mut tpm, INDEX, &[1], 1), 0);
+        assert_eq!(read(&mut tpm, INDEX, 3).unwrap(), expected);
+        assert_eq!(undefine(&mut tpm, OWNER, INDEX), 0);
+    }
+}
+
+#[test]
 fn space_is_limited_in_bytes_and_in_number() {
     let mut tpm = Bench::started();
     for at in 0..32 {
