@@ -132,6 +132,7 @@ impl<M: Memory> Crb<M> {
         let id = intf_id::TYPE_CRB
             | intf_id::VERSION_CRB
             | intf_id::FIVE_LOCALITIES
+            | intf_id::IDLE_BYPASS
             | intf_id::XFER_64
             | intf_id::CAP_CRB
             | intf_id::SELECTOR_CRB

@@ -99,6 +99,8 @@ pub mod intf_id {
     pub const VERSION_CRB: u32 = 1 << 4;
     /// CapLocality: five localities.
     pub const FIVE_LOCALITIES: u32 = 1 << 8;
+    /// CapCRBIdleBypass: after a command the next may follow without goIdle and cmdReady.
+    pub const IDLE_BYPASS: u32 = 1 << 9;
     /// CapCRBChunk: commands and responses larger than the data buffer go in chunks (PTP 1.07).
     pub const CHUNK: u32 = 1 << 10;
     /// CapDataXferSizeSupport: 64 bytes.

@@ -239,7 +239,13 @@ impl<M: Memory> Crb<M> {
                 true
             }
             State::Reception => true,
-            State::Idle | State::Execution | State::Completion => false,
+            // The next command without cmdReady (CapCRBIdleBypass), as Linux sends those with which it starts a TPM up.
+            State::Completion => {
+                self.discard();
+                self.set_state(State::Reception);
+                true
+            }
+            State::Idle | State::Execution => false,
         }
     }
 }

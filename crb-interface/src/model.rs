@@ -95,7 +95,9 @@ impl Model {
             },
             Step::Ready(locality) if is_active(locality) && !executing => self.state = Some(State::Ready),
             Step::Idle(locality) if is_active(locality) && !executing => self.state = Some(State::Idle),
-            Step::Data(locality, ..) if is_active(locality) && self.state() == State::Ready => {
+            Step::Data(locality, ..)
+                if is_active(locality) && matches!(self.state(), State::Ready | State::Completion) =>
+            {
                 self.state = Some(State::Reception);
             }
             Step::Start(locality) if is_active(locality) && self.state() == State::Reception => {
@@ -300,8 +302,8 @@ fn values_after_reset_are_those_of_a_pc() {
         loc_state::VALID | loc_state::ESTABLISHED
     );
     assert_eq!(read32(&crb, 0, layout::CTRL_STS), ctrl_sts::IDLE);
-    // CRB active, version 1, five localities, chunks, 64-byte transfers, CRB supported and selected.
-    assert_eq!(read32(&crb, 0, layout::INTF_ID), 0x0002_5D11);
+    // CRB active, version 1, five localities, idle bypass, chunks, 64-byte transfers, CRB supported and selected.
+    assert_eq!(read32(&crb, 0, layout::INTF_ID), 0x0002_5F11);
     assert_eq!(read32(&crb, 0, layout::CTRL_CMD_SIZE), 3968);
     assert_eq!(read32(&crb, 1, layout::CTRL_RSP_ADDR), 0xFED4_1080);
 }
@@ -339,6 +341,29 @@ fn the_accesses_of_linux_tpm_crb_get_a_response() {
     write32(&crb, 0, layout::CTRL_REQ, 2);
     write32(&crb, 0, layout::LOC_CTRL, 2);
     assert_eq!((crb.state(), crb.active()), (State::Idle, None));
+}
+
+#[test]
+fn commands_follow_each_other_without_going_idle() {
+    let crb = fresh();
+    write32(&crb, 0, layout::LOC_CTRL, 1);
+    write32(&crb, 0, layout::CTRL_REQ, 1);
+    let mut taken = [0; STAGING_SIZE];
+    for len in [11, 22, 5000, 12] {
+        let command = numbered(len);
+        for (number, chunk) in command.chunks(DATA_BUFFER_SIZE).enumerate() {
+            if number > 0 {
+                write32(&crb, 0, layout::CTRL_START, 4);
+            }
+            crb.write(layout::DATA_BUFFER, chunk);
+        }
+        assert!(write32(&crb, 0, layout::CTRL_START, 1).contains(Action::Start));
+        let (_, taken_len) = crb.take_command(&mut taken).unwrap();
+        assert_eq!(&taken[..taken_len], &command[..]);
+        // The answer to the command before is never taken for this one's.
+        crb.complete(&numbered(len + 30));
+        assert!(write32(&crb, 0, layout::CTRL_START, 1).is_empty());
+    }
 }
 
 #[test]
