@@ -1,6 +1,6 @@
 //! How a guest finds the window: the TPM2 table and the MSFT0101 device (TCG ACPI Specification 1.4, 8).
 
-use acpi_tables::aml::{Device, Memory32Fixed, Name, ONE, Path, ResourceTemplate};
+use acpi_tables::aml::{Device, Memory32Fixed, Name, ONE, Path, ResourceTemplate, Scope};
 use acpi_tables::sdt::Sdt;
 use acpi_tables::{Aml, AmlSink};
 
@@ -66,12 +66,24 @@ impl Aml for TpmDevice {
     }
 }
 
+/// A table that has nothing but the device, for a monitor that does not put it into its DSDT.
+#[must_use]
+pub fn ssdt(base: u32, oem_id: [u8; 6], oem_table_id: [u8; 8]) -> Vec<u8> {
+    // The header alone.
+    const LENGTH: u32 = 36;
+    let mut aml = Vec::new();
+    Scope::new(Path::new("_SB_"), vec![&TpmDevice { base }]).to_aml_bytes(&mut aml);
+    let mut table = Sdt::new(*b"SSDT", LENGTH, 2, oem_id, oem_table_id, 1);
+    table.append_slice(&aml);
+    table.update_checksum();
+    table.as_slice().to_vec()
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;
 
     use super::*;
-    use acpi_tables::aml::Scope;
 
     /// What the ACPI compiler makes of a table; `None`, loudly, where there is no compiler.
     fn disassemble(table: &[u8], name: &str) -> Option<String> {
@@ -116,13 +128,8 @@ mod tests {
 
     #[test]
     fn iasl_reads_the_device_as_it_was_meant() {
-        let mut aml = Vec::new();
-        let device = TpmDevice { base: 0xE000_0000 };
-        Scope::new("_SB_".into(), vec![&device]).to_aml_bytes(&mut aml);
-        let mut table = Sdt::new(*b"SSDT", 36, 2, *b"RSTVMM", *b"VHOSTTPM", 1);
-        table.append_slice(&aml);
-        table.update_checksum();
-        let Some(text) = disassemble(table.as_slice(), "ssdt.aml") else {
+        let table = ssdt(0xE000_0000, *b"RSTVMM", *b"VHOSTTPM");
+        let Some(text) = disassemble(&table, "ssdt.aml") else {
             return;
         };
         for part in ["Device (TPM)", "\"MSFT0101\"", "0xE0000000,", "0x00005000,"] {

@@ -15,6 +15,7 @@ pub mod generate;
 pub mod keys;
 mod patch;
 pub mod peer;
+pub mod proxy;
 pub mod report;
 pub mod run;
 pub mod scenarios;

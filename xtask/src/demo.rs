@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use crate::guest::{self, Stage, Story, Vm};
+use crate::guest::{self, Interface, Stage, Story, Vm};
 use crate::report::{Counts, Progress, Style};
-use crate::tpm::{Build, Endpoint, Peer, Power, Program, Tpm};
+use crate::tpm::{Build, Peer, Power, Program, Tpm};
 use crate::{attest, machine, process, tpm};
 
 /// How to run the demonstration.
@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// The program that plays the TPM.
     #[arg(long, value_enum, default_value_t = Peer::Ours)]
     peer: Peer,
+    /// How it is attached.
+    #[arg(long, value_enum, default_value_t = Interface::Swtpm)]
+    interface: Interface,
     /// QEMU's accelerator: tcg works everywhere, kvm where the machine has it.
     #[arg(long, default_value = "tcg")]
     accel: String,
@@ -53,15 +56,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let socket = folder.join("control.sock");
     let mut progress = Progress::begin(style, "the TPM's process serves");
-    let running = Tpm::start(&program, &folder, &Endpoint::Unix(socket.clone()), Power::Client)?;
-    progress.ok("a new TPM, swtpm's protocol on a UNIX socket");
+    let running = Tpm::start(&program, &folder, &args.interface.endpoint(&folder), Power::Client)?;
+    progress.ok(match args.interface {
+        Interface::Swtpm => "a new TPM, swtpm's protocol on a UNIX socket",
+        Interface::VhostUser => "a new TPM, vhost-user on a UNIX socket",
+    });
 
     let nonce = attest::nonce()?;
     let mut vm = Vm::start(
         &images,
-        &socket,
+        args.interface,
         &folder,
         "demo",
         &format!("quiet nonce={nonce}"),
@@ -126,8 +131,12 @@ fn summary(args: &Args, story: &Story, measured: &str, style: Style, started: In
     let result = if good { style.good(&result) } else { style.bad(&result) };
     println!("\n{}", style.bold("Summary"));
     println!("  TPM            {tpm}");
+    let device = match args.interface {
+        Interface::Swtpm => "-device tpm-crb",
+        Interface::VhostUser => "our CRB registers by -device x-pci-proxy-dev",
+    };
     println!(
-        "  Machine        {qemu}, q35, {}, OVMF, unmodified; -device tpm-crb",
+        "  Machine        {qemu}, q35, {}, OVMF, unmodified; {device}",
         args.accel
     );
     println!(

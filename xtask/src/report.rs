@@ -27,6 +27,11 @@ impl Counts {
         failed: 1,
         skipped: 0,
     };
+    pub(crate) const SKIPPED: Self = Self {
+        passed: 0,
+        failed: 0,
+        skipped: 1,
+    };
 }
 
 impl AddAssign for Counts {

@@ -41,6 +41,8 @@ pub(crate) enum Endpoint {
     Unix(PathBuf),
     /// The data channel's port; the control channel is on the next.
     Tcp(u16),
+    /// The socket of our own protocol for monitors, which swtpm lacks.
+    VhostUser(PathBuf),
 }
 
 impl Endpoint {
@@ -76,8 +78,7 @@ pub(crate) fn build(kind: Build) -> Result<PathBuf> {
         }
     };
     process::run(&mut command)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| process::root().join("target"), PathBuf::from);
-    Ok(target.join(folder).join("vhost-device-tpm"))
+    Ok(process::target().join(folder).join("vhost-device-tpm"))
 }
 
 /// A program that plays a TPM.
@@ -114,7 +115,7 @@ impl Tpm {
         let log = folder.join("tpm.log");
         let mut command = match program {
             Program::Ours(program) => ours(program, &state, endpoint, power),
-            Program::Swtpm => swtpm(&state, endpoint, power),
+            Program::Swtpm => swtpm(&state, endpoint, power)?,
         };
         let name = process::display(&command);
         let output = File::create(&log)?;
@@ -141,6 +142,7 @@ impl Tpm {
             (Program::Swtpm, Endpoint::Tcp(port)) => port
                 .checked_add(1)
                 .is_some_and(|control| TcpStream::connect(("127.0.0.1", control)).is_ok()),
+            (Program::Swtpm, Endpoint::VhostUser(_)) => false,
         }
     }
 
@@ -202,6 +204,7 @@ fn ours(program: &Path, state: &Path, endpoint: &Endpoint, power: Power) -> Comm
     match endpoint {
         Endpoint::Unix(socket) => command.arg("--swtpm-socket").arg(socket),
         Endpoint::Tcp(port) => command.arg("--swtpm-tcp").arg(format!("127.0.0.1:{port}")),
+        Endpoint::VhostUser(socket) => command.arg("--socket-path").arg(socket),
     };
     if let Power::On { profile } = power {
         command.args(["--startup", "clear", "--profile", profile]);
@@ -209,7 +212,7 @@ fn ours(program: &Path, state: &Path, endpoint: &Endpoint, power: Power) -> Comm
     command
 }
 
-fn swtpm(state: &Path, endpoint: &Endpoint, power: Power) -> Command {
+fn swtpm(state: &Path, endpoint: &Endpoint, power: Power) -> Result<Command> {
     let mut command = Command::new("swtpm");
     command.args(["socket", "--tpm2"]);
     command.arg("--tpmstate").arg(format!("dir={}", state.display()));
@@ -225,9 +228,10 @@ fn swtpm(state: &Path, endpoint: &Endpoint, power: Power) -> Command {
                 .arg("--ctrl")
                 .arg(format!("type=tcp,port={}", port.saturating_add(1)));
         }
+        Endpoint::VhostUser(_) => bail!("swtpm does not speak vhost-user"),
     }
     if let Power::On { .. } = power {
         command.args(["--flags", "not-need-init,startup-clear"]);
     }
-    command
+    Ok(command)
 }

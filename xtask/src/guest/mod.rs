@@ -1,5 +1,6 @@
 //! A guest with a TPM: Debian's own kernel and tpm2-tools under an unmodified QEMU, booted by UEFI.
 
+mod attach;
 mod event;
 mod initramfs;
 mod kernel;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+pub(crate) use attach::Interface;
 pub(crate) use event::Event;
 pub(crate) use play::{Stage, Story, play};
 pub(crate) use vm::Vm;

@@ -10,11 +10,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Event, Images};
+use super::attach::Window;
+use super::{Event, Images, Interface};
 
 /// The firmware without Secure Boot: it measures all the same, and needs no system management mode.
 pub(super) const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS.fd";
+
+/// MiB of memory.
+pub(super) const MEMORY: &str = "512";
 
 /// How long a guest may be silent. A boot on a loaded machine is the longest silence.
 const SILENCE: Duration = Duration::from_secs(240);
@@ -25,19 +29,21 @@ pub(crate) struct Vm {
     child: Child,
     lines: Receiver<String>,
     folder: PathBuf,
+    /// Ends after QEMU has.
+    _window: Option<Window>,
 }
 
 impl Vm {
     /// Boots a guest that runs a scenario.
     ///
-    /// `control` is the control socket of its TPM, `arguments` go to the scenario by the kernel's command line, and
-    /// `folder` takes the firmware's variables and the console's log.
+    /// Its TPM is served at the interface's endpoint in `folder`, which also takes the firmware's variables and the
+    /// console's log; `arguments` go to the scenario by the kernel's command line.
     ///
     /// # Errors
     /// QEMU cannot be started.
     pub(crate) fn start(
         images: &Images,
-        control: &Path,
+        interface: Interface,
         folder: &Path,
         scenario: &str,
         arguments: &str,
@@ -47,7 +53,8 @@ impl Vm {
         let variables = folder.join("firmware-variables.fd");
         fs::copy(VARIABLES, &variables).with_context(|| format!("cannot copy {VARIABLES}"))?;
         let mut command = Command::new("qemu-system-x86_64");
-        command.args(["-machine", "q35", "-accel", accelerator, "-cpu", "max", "-m", "512"]);
+        command.args(["-machine", "q35", "-accel", accelerator, "-cpu", "max"]);
+        command.args(["-m", MEMORY]);
         command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
         command
             .arg("-drive")
@@ -55,19 +62,11 @@ impl Vm {
         command
             .arg("-drive")
             .arg(format!("if=pflash,format=raw,file={}", variables.display()));
-        command
-            .arg("-chardev")
-            .arg(format!("socket,id=chrtpm,path={}", control.display()));
-        command.args([
-            "-tpmdev",
-            "emulator,id=tpm0,chardev=chrtpm",
-            "-device",
-            "tpm-crb,tpmdev=tpm0",
-        ]);
+        let window = interface.attach(folder, &mut command)?;
         command
             .arg("-serial")
             .arg(format!("file:{}", folder.join("console.log").display()));
-        command.args(["-serial", "stdio"]);
+        command.args(["-serial", "file:/dev/stdout"]);
         command
             .arg("-kernel")
             .arg(&images.kernel)
@@ -77,7 +76,6 @@ impl Vm {
             .arg("-append")
             .arg(format!("console=ttyS0 scenario={scenario} {arguments}"));
         command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(folder.join("qemu.log"))?);
         let mut child = command.spawn().context("cannot start qemu-system-x86_64")?;
@@ -94,6 +92,7 @@ impl Vm {
             child,
             lines,
             folder: folder.to_owned(),
+            _window: window,
         })
     }
 
@@ -125,10 +124,10 @@ impl Vm {
         }
     }
 
-    /// What QEMU complained about, and the end of the guest's console.
+    /// What QEMU and our registers' process complained about, and the end of the guest's console.
     pub(crate) fn log(&self) -> String {
         let mut text = String::new();
-        for name in ["qemu.log", "console.log"] {
+        for name in ["qemu.log", "window.log", "console.log"] {
             let content = fs::read(self.folder.join(name)).unwrap_or_default();
             let content = String::from_utf8_lossy(&content).into_owned();
             let lines: Vec<&str> = content.lines().collect();

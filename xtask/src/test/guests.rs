@@ -5,21 +5,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use crate::guest::{self, Images, Stage, Story, Vm};
+use crate::guest::{self, Images, Interface, Stage, Story, Vm};
 use crate::report::{Counts, Progress, Style};
-use crate::tpm::{Endpoint, Power, Program, Tpm};
+use crate::tpm::{Power, Program, Tpm};
 use crate::{attest, process};
 
 /// The demonstration's scenario, and the verifier's part of it.
-pub(super) fn demo(program: &Program) -> Result<Counts> {
+pub(super) fn demo(program: &Program, interface: Interface) -> Result<Counts> {
     let images = guest::prepare()?;
-    let folder = folder("guest-demo")?;
-    let socket = folder.join("control.sock");
-    let tpm = Tpm::start(program, &folder, &Endpoint::Unix(socket.clone()), Power::Client)?;
+    let folder = folder("guest-demo", interface)?;
+    let tpm = Tpm::start(program, &folder, &interface.endpoint(&folder), Power::Client)?;
     let nonce = attest::nonce()?;
     let mut story = Story::default();
     let arguments = format!("quiet nonce={nonce}");
-    let mut vm = Vm::start(&images, &socket, &folder, "demo", &arguments, "tcg")?;
+    let mut vm = Vm::start(&images, interface, &folder, "demo", &arguments, "tcg")?;
     ensure!(
         guest::play(&mut vm, &mut story)? == Stage::Off,
         "the scenario kills no TPM"
@@ -35,31 +34,51 @@ pub(super) fn demo(program: &Program) -> Result<Counts> {
 }
 
 /// A reset of the machine while the TPM's process runs on; SIGKILL to that process while the machine runs.
-pub(super) fn survive(program: &Program) -> Result<Counts> {
+pub(super) fn survive(program: &Program, interface: Interface) -> Result<Counts> {
     let images = guest::prepare()?;
-    let folder = folder("guest-survive")?;
+    let folder = folder("guest-survive", interface)?;
     let mut story = Story::default();
-    let (tpm, stage) = boot(program, &images, &folder, &mut story)?;
+    let (tpm, stage) = boot(program, interface, &images, &folder, &mut story)?;
     if stage != Stage::Kill {
         return Ok(story.counts);
     }
     tpm.kill()?;
-    let (tpm, stage) = boot(program, &images, &folder, &mut story)?;
+    let (tpm, stage) = boot(program, interface, &images, &folder, &mut story)?;
     ensure!(stage == Stage::Off, "the TPM forgot the boot before");
     tpm.stop()?;
     Ok(story.counts)
 }
 
-fn boot(program: &Program, images: &Images, folder: &Path, story: &mut Story) -> Result<(Tpm, Stage)> {
-    let socket = folder.join("control.sock");
-    let tpm = Tpm::start(program, folder, &Endpoint::Unix(socket.clone()), Power::Client)?;
-    let mut vm = Vm::start(images, &socket, folder, "survive", "quiet", "tcg")?;
+fn boot(
+    program: &Program,
+    interface: Interface,
+    images: &Images,
+    folder: &Path,
+    story: &mut Story,
+) -> Result<(Tpm, Stage)> {
+    let tpm = Tpm::start(program, folder, &interface.endpoint(folder), Power::Client)?;
+    let mut vm = Vm::start(images, interface, folder, "survive", "quiet", "tcg")?;
     let stage = guest::play(&mut vm, story)?;
     Ok((tpm, stage))
 }
 
+/// The same over our own registers.
+pub(super) fn vhost_user(program: &Program) -> Result<Counts> {
+    if matches!(program, Program::Swtpm) {
+        println!("    swtpm does not speak vhost-user");
+        return Ok(Counts::SKIPPED);
+    }
+    let mut counts = demo(program, Interface::VhostUser)?;
+    counts += survive(program, Interface::VhostUser)?;
+    Ok(counts)
+}
+
 /// An empty folder for a test.
-fn folder(name: &str) -> Result<PathBuf> {
+fn folder(name: &str, interface: Interface) -> Result<PathBuf> {
+    let name = match interface {
+        Interface::Swtpm => name.to_owned(),
+        Interface::VhostUser => format!("{name}-vhost-user"),
+    };
     let folder = process::root().join("target/test").join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder)?;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::guest::Interface;
 use crate::machine;
 use crate::report::{Counts, Report};
 use crate::tpm::{self, Build, Peer, Program};
@@ -26,8 +27,13 @@ const STEPS: &[Step] = &[
     }),
     ("tpm2-tools", |peer| flows::run(&flows::TPM2_TOOLS, &program(peer)?)),
     ("IBM TSS", |peer| flows::run(&flows::IBM_TSS, &program(peer)?)),
-    ("guest: demonstration", |peer| guests::demo(&program(peer)?)),
-    ("guest: reset and crash", |peer| guests::survive(&program(peer)?)),
+    ("guest: demonstration", |peer| {
+        guests::demo(&program(peer)?, Interface::Swtpm)
+    }),
+    ("guest: reset and crash", |peer| {
+        guests::survive(&program(peer)?, Interface::Swtpm)
+    }),
+    ("guest: vhost-user", |peer| guests::vhost_user(&program(peer)?)),
 ];
 
 /// Which steps to run.
