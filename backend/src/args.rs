@@ -8,6 +8,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tpm_engine::ProfileName;
 use tracing::level_filters::LevelFilter;
 
+use crate::keys::KeySource;
+use crate::keys::args::KeyArgs;
+use crate::manage::{CloneArgs, ExportArgs, ImportArgs, InfoArgs, RekeyArgs, RestoreArgs};
+use crate::store::InstanceId;
+
 /// A TPM 2.0 for one virtual machine.
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -20,6 +25,18 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve the TPM that lives in a state directory; make it if the directory holds none
     Serve(ServeArgs),
+    /// Say what a state directory holds
+    Info(InfoArgs),
+    /// Change the key of a state, also while it is being served; encrypt one that is not
+    Rekey(RekeyArgs),
+    /// Keep the TPM of a state that was moved, renamed or put back from a backup
+    Restore(RestoreArgs),
+    /// Give the copy of a virtual machine a new TPM in place of the one that was copied with it
+    Clone(CloneArgs),
+    /// Write a TPM into an encrypted file
+    Export(ExportArgs),
+    /// Make a state directory of a file that `export` wrote
+    Import(ImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -27,6 +44,13 @@ pub(crate) struct ServeArgs {
     /// Directory of this TPM's state; created if it is missing
     #[arg(long, value_name = "DIR")]
     state_dir: PathBuf,
+
+    #[command(flatten)]
+    key: KeyArgs,
+
+    /// Name of the virtual machine whose TPM it is, such as its UUID; once a TPM has one, it is served for no other
+    #[arg(long, value_name = "ID")]
+    instance_id: Option<InstanceId>,
 
     /// UNIX socket of swtpm's control channel, for Cloud Hypervisor and QEMU
     #[arg(long, value_name = "CTRL.SOCK")]
@@ -96,6 +120,9 @@ impl From<LogLevel> for LevelFilter {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) state_dir: PathBuf,
+    /// Where the key of an encrypted state comes from.
+    pub(crate) key: Option<KeySource>,
+    pub(crate) instance: Option<InstanceId>,
     pub(crate) swtpm_socket: Option<PathBuf>,
     pub(crate) swtpm_tcp: Option<SocketAddr>,
     pub(crate) socket_path: Option<PathBuf>,
@@ -119,6 +146,8 @@ impl TryFrom<ServeArgs> for Config {
     fn try_from(args: ServeArgs) -> Result<Self, ConfigError> {
         let ServeArgs {
             state_dir,
+            key,
+            instance_id,
             swtpm_socket,
             swtpm_tcp,
             socket_path,
@@ -137,6 +166,8 @@ impl TryFrom<ServeArgs> for Config {
         }
         Ok(Self {
             state_dir,
+            key: key.into(),
+            instance: instance_id,
             swtpm_socket,
             swtpm_tcp,
             socket_path,
@@ -153,8 +184,10 @@ mod tests {
 
     fn config(args: &[&str]) -> Result<Config, ConfigError> {
         let all = ["vhost-device-tpm", "serve", "--state-dir", "d"];
-        let Command::Serve(args) = Arguments::try_parse_from(all.iter().chain(args)).unwrap().command;
-        args.try_into()
+        match Arguments::try_parse_from(all.iter().chain(args)).unwrap().command {
+            Command::Serve(args) => args.try_into(),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -173,6 +206,35 @@ mod tests {
         ));
         let config = config(&["--swtpm-tcp", "127.0.0.1:65534", "--startup", "clear"]).unwrap();
         assert_eq!(config.startup, Startup::Clear);
+    }
+
+    #[test]
+    fn one_key_at_most_is_given() {
+        let key = |args: &[&str]| config(&[&["--swtpm-socket", "c"], args].concat()).unwrap().key;
+        assert_eq!(key(&[]), None);
+        assert_eq!(key(&["--key-file", "k"]), Some(KeySource::File("k".into())));
+        assert_eq!(key(&["--key-fd", "3"]), Some(KeySource::Descriptor(3)));
+        assert_eq!(
+            key(&["--passphrase-file", "p"]),
+            Some(KeySource::Passphrase("p".into()))
+        );
+        assert_eq!(
+            key(&["--key-credential", "c"]),
+            Some(KeySource::Credential("c".to_owned()))
+        );
+        let two = [
+            "vhost-device-tpm",
+            "serve",
+            "--state-dir",
+            "d",
+            "--key-fd",
+            "3",
+            "--key-file",
+            "k",
+        ];
+        assert!(Arguments::try_parse_from(two).is_err());
+        let negative = ["vhost-device-tpm", "serve", "--state-dir", "d", "--key-fd=-1"];
+        assert!(Arguments::try_parse_from(negative).is_err());
     }
 
     #[test]

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tpm_engine::platform::StoreError;
+use tpm_engine::platform::{NvStore, StoreError};
 use tpm_engine::{Locality, Manufacture, Platform, ProfileName, ResponseBuffer, StartError, Tpm};
 use tracing::{info, trace, warn};
 
 use crate::args::{Config, Startup};
 use crate::platform::{BootClock, KernelEntropy};
-use crate::store::{self, OpenError, Store};
+use crate::store::{self, Access, OpenError, Store};
 
 /// The response of a TPM that has no power: TPM_RC_FAILURE, as swtpm answers it.
 const NO_POWER: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x01\x01";
@@ -55,6 +55,17 @@ pub(crate) enum DeviceError {
     Flush(#[source] StoreError),
 }
 
+/// What the engine needs of this host, with the store of a TPM and the flag that cancels its commands.
+pub(crate) fn platform(store: impl NvStore + 'static, cancel: Arc<AtomicBool>) -> Platform {
+    Platform {
+        entropy: Box::new(KernelEntropy),
+        clock: Box::new(BootClock),
+        store: Box::new(store),
+        cancel,
+        physical_presence: Arc::default(),
+    }
+}
+
 struct State {
     tpm: Tpm,
     powered: bool,
@@ -70,17 +81,10 @@ pub(crate) struct Device {
 
 impl Device {
     /// Opens the state directory and loads its TPM, or makes one if there is none. The TPM has no power yet.
-    pub(crate) fn open(config: &Config) -> Result<Self, DeviceError> {
+    pub(crate) fn open(config: &Config, access: &Access) -> Result<Self, DeviceError> {
         let cancel = Arc::new(AtomicBool::new(false));
-        let platform = |store| Platform {
-            entropy: Box::new(KernelEntropy),
-            clock: Box::new(BootClock),
-            store: Box::new(store),
-            cancel: Arc::clone(&cancel),
-            physical_presence: Arc::default(),
-        };
         let path = &config.state_dir;
-        let tpm = match Tpm::load(platform(Store::open(path)?)) {
+        let tpm = match Tpm::load(platform(Store::open(path, access)?, Arc::clone(&cancel))) {
             Ok(tpm) => tpm,
             Err(StartError::NotManufactured) => {
                 store::may_be_made(path)?;
@@ -88,7 +92,7 @@ impl Device {
                 let options = Manufacture {
                     profile: config.profile.unwrap_or_default(),
                 };
-                Tpm::manufacture(platform(Store::open(path)?), &options)
+                Tpm::manufacture(platform(Store::open(path, access)?, Arc::clone(&cancel)), &options)
                     .map_err(|error| DeviceError::Manufacture(path.clone(), error))?
             }
             Err(error) => return Err(DeviceError::Load(path.clone(), error)),

@@ -2,8 +2,8 @@
 
 mod args;
 mod device;
-#[cfg_attr(not(test), expect(dead_code, reason = "nothing is encrypted yet"))]
 mod keys;
+mod manage;
 mod platform;
 mod process;
 mod socket;
@@ -17,9 +17,12 @@ use std::sync::Arc;
 use clap::Parser;
 use tracing::info;
 
-use args::{Arguments, Command, Config, ConfigError};
+use args::{Arguments, Command, Config, ConfigError, LogLevel, ServeArgs};
 use device::{Device, DeviceError};
+use keys::{KeyError, OperatorKey};
+use manage::ManageError;
 use process::ProcessError;
+use store::Access;
 use swtpm::server::{Server, ServerError};
 use vhost_user::VhostUserError;
 
@@ -30,6 +33,10 @@ enum Error {
     Config(#[from] ConfigError),
     #[error("the process cannot be set up")]
     Process(#[from] ProcessError),
+    #[error("the key of the state cannot be had")]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Manage(#[from] ManageError),
     #[error("the TPM cannot be started")]
     Device(#[from] DeviceError),
     #[error("the TPM cannot be served")]
@@ -38,10 +45,15 @@ enum Error {
     VhostUser(#[from] VhostUserError),
 }
 
-fn serve(config: &Config) -> Result<(), Error> {
-    process::harden()?;
+fn serve(args: ServeArgs) -> Result<(), Error> {
+    let config = &Config::try_from(args)?;
     process::survive_file_size_limit()?;
-    let device = Arc::new(Device::open(config)?);
+    let access = Access {
+        key: config.key.as_ref().map(OperatorKey::load).transpose()?,
+        instance: config.instance.clone(),
+    };
+    let device = Arc::new(Device::open(config, &access)?);
+    drop(access);
     process::abort_on_panic();
     let stop = process::stop_signals()?;
     let server = Server::bind(config, Arc::clone(&device), stop)?;
@@ -58,13 +70,26 @@ fn serve(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
+fn run(command: Command) -> Result<(), Error> {
+    process::harden()?;
+    Ok(match command {
+        Command::Serve(args) => serve(args)?,
+        Command::Info(args) => manage::info(args)?,
+        Command::Rekey(args) => manage::rekey(args)?,
+        Command::Restore(args) => manage::restore(args)?,
+        Command::Clone(args) => manage::clone(args)?,
+        Command::Export(args) => manage::export(args)?,
+        Command::Import(args) => manage::import(args)?,
+    })
+}
+
 fn main() -> ExitCode {
-    let Command::Serve(serve_args) = Arguments::parse().command;
-    process::log_to_stderr(serve_args.log_level);
-    match Config::try_from(serve_args)
-        .map_err(Error::from)
-        .and_then(|config| serve(&config))
-    {
+    let command = Arguments::parse().command;
+    process::log_to_stderr(match &command {
+        Command::Serve(args) => args.log_level,
+        _ => LogLevel::Info,
+    });
+    match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             process::report(&error);

@@ -102,6 +102,11 @@ fn notify(state: &str) {
 
 /// Logs an error and what led to it.
 pub(crate) fn report(error: &dyn Error) {
+    error!("{}", chain(error));
+}
+
+/// An error and what led to it.
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -109,5 +114,5 @@ pub(crate) fn report(error: &dyn Error) {
         message.push_str(&cause.to_string());
         source = cause.source();
     }
-    error!("{message}");
+    message
 }

@@ -3,11 +3,11 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use common::{
-    Daemon, Data, GET_RANDOM, PCR_READ, SHUTDOWN_STATE, STARTUP_CLEAR, STARTUP_STATE, SUCCESS, authorized, pcr_extend,
-    program, request,
+    Daemon, GET_RANDOM, PCR_READ, SHUTDOWN_STATE, STARTUP_CLEAR, STARTUP_STATE, SUCCESS, counter, define_counter,
+    increment, pcr_extend, program, request,
 };
 use rustix::process::Signal;
 
@@ -92,29 +92,6 @@ fn what_was_answered_outlives_a_kill() {
     let (_control, mut data) = daemon.attach();
     assert_eq!(data.run(&STARTUP_STATE), SUCCESS);
     assert_eq!(data.run(&read)[14..], value[14..]);
-}
-
-const COUNTER: u32 = 0x0180_0001;
-
-/// Makes a counter (TPMA_NV: TPM_NT 1, NO_DA, AUTHREAD, AUTHWRITE) of the owner, and gives it its first value.
-fn define_counter(data: &mut Data<UnixStream>) {
-    let public = [&COUNTER.to_be_bytes()[..], b"\0\x0b\x02\x04\0\x14\0\0\0\x08"].concat();
-    let define = authorized(0x12A, &[0x4000_0001], &[b"\0\0\0\x0e", &public[..]].concat());
-    assert_eq!(data.run(&define)[6..10], [0; 4]);
-    assert_eq!(data.run(&increment())[6..10], [0; 4]);
-}
-
-/// TPM2_NV_Increment of the counter.
-fn increment() -> Vec<u8> {
-    authorized(0x134, &[COUNTER, COUNTER], &[])
-}
-
-/// The counter's value.
-fn counter(data: &mut Data<UnixStream>) -> u64 {
-    let response = data.run(&authorized(0x14E, &[COUNTER, COUNTER], &[0, 8, 0, 0]));
-    let mut value = [0; 8];
-    value.copy_from_slice(&response[16..24]);
-    u64::from_be_bytes(value)
 }
 
 /// A change that cannot be written is refused and has not happened, not even after a restart; when the disk takes

@@ -27,12 +27,15 @@ const CHECK_SIZE: usize = 16;
 pub(crate) enum Purpose {
     /// The key of a state directory's records.
     DataKey,
+    /// A whole state, in a file that moves it.
+    Export,
 }
 
 impl Purpose {
     fn label(self) -> &'static [u8] {
         match self {
             Self::DataKey => b"vhost-device-tpm data key",
+            Self::Export => b"vhost-device-tpm export",
         }
     }
 }

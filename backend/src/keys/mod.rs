@@ -3,6 +3,7 @@
 //! A key is never stored beside the data. It comes from a file, a descriptor, a passphrase file or a credential of the
 //! service manager, is read once at the start and is wiped from memory with its [`OperatorKey`].
 
+pub(crate) mod args;
 pub(crate) mod cipher;
 pub(crate) mod envelope;
 

@@ -57,6 +57,29 @@ pub(crate) fn pcr_reset(pcr: u32) -> Vec<u8> {
     authorized(0x13D, &[pcr], &[])
 }
 
+const COUNTER: u32 = 0x0180_0001;
+
+/// Makes a counter (TPMA_NV: TPM_NT 1, NO_DA, AUTHREAD, AUTHWRITE) of the owner, and gives it its first value.
+pub(crate) fn define_counter(data: &mut Data<UnixStream>) {
+    let public = [&COUNTER.to_be_bytes()[..], b"\0\x0b\x02\x04\0\x14\0\0\0\x08"].concat();
+    let define = authorized(0x12A, &[0x4000_0001], &[b"\0\0\0\x0e", &public[..]].concat());
+    assert_eq!(data.run(&define)[6..10], [0; 4]);
+    assert_eq!(data.run(&increment())[6..10], [0; 4]);
+}
+
+/// TPM2_NV_Increment of the counter.
+pub(crate) fn increment() -> Vec<u8> {
+    authorized(0x134, &[COUNTER, COUNTER], &[])
+}
+
+/// The counter's value.
+pub(crate) fn counter(data: &mut Data<UnixStream>) -> u64 {
+    let response = data.run(&authorized(0x14E, &[COUNTER, COUNTER], &[0, 8, 0, 0]));
+    let mut value = [0; 8];
+    value.copy_from_slice(&response[16..24]);
+    u64::from_be_bytes(value)
+}
+
 /// A control request of this number.
 pub(crate) fn request(number: u32, body: &[u8]) -> Vec<u8> {
     [&number.to_be_bytes(), body].concat()

@@ -1,0 +1,91 @@
+//! Why a state directory cannot be used, and what its operator can do.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::directory::{DATA_KEY, MARKER, STATE};
+use super::instance::InstanceId;
+use crate::keys::cipher::NoEntropy;
+use crate::keys::envelope::EnvelopeError;
+
+/// What the database or the file system said.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("the state directory {path} cannot be created", path = .0.display())]
+    Create(PathBuf, #[source] io::Error),
+    #[error("the lock file {path} cannot be locked", path = .0.display())]
+    Lock(PathBuf, #[source] io::Error),
+    #[error(
+        "the TPM in {directory} is being served already by process {holder} (it holds the lock {lock}); stop that \
+         process, or give each virtual machine a state directory of its own",
+        directory = .directory.display(), lock = .lock.display()
+    )]
+    Served {
+        directory: PathBuf,
+        lock: PathBuf,
+        holder: String,
+    },
+    #[error("a new state file {path} cannot be made", path = .0.display())]
+    New(PathBuf, #[source] Cause),
+    #[error(
+        "a TPM was made in {directory}, as the file {marker} there says, but its state is gone; put back a copy of \
+         {STATE}, or remove {marker} to have a new TPM made",
+        directory = .0.display(), marker = MARKER
+    )]
+    Gone(PathBuf),
+    #[error("the file {MARKER} cannot be made in {directory}", directory = .0.display())]
+    Mark(PathBuf, #[source] io::Error),
+    #[error(
+        "the state file {path} cannot be read; if it is damaged, put back a copy of it that is known to be good: it is \
+         never replaced by a new TPM",
+        path = .0.display()
+    )]
+    Read(PathBuf, #[source] Cause),
+    #[error("the state file {path} cannot be written", path = .0.display())]
+    Write(PathBuf, #[source] Cause),
+    #[error(
+        "the state in {directory} is encrypted and no key was given; give --key-file, --key-fd, --passphrase-file or \
+         --key-credential",
+        directory = .0.display()
+    )]
+    NoKey(PathBuf),
+    #[error(
+        "the state in {directory} is not encrypted, but a key was given; if this is the TPM that you meant, and nobody \
+         has put it in the place of an encrypted one, encrypt it with `vhost-device-tpm rekey`, or leave the key out",
+        directory = .0.display()
+    )]
+    Plain(PathBuf),
+    #[error(
+        "the file {file} in {directory} cannot be read; the state is encrypted with a key that it holds, sealed with \
+         yours: put back a copy of the file, without which the state cannot be read",
+        file = DATA_KEY, directory = .0.display()
+    )]
+    DataKey(PathBuf, #[source] io::Error),
+    #[error("the file {file} in {directory} cannot be opened with the key that was given", file = DATA_KEY, directory = .0.display())]
+    WrongKey(PathBuf, #[source] EnvelopeError),
+    #[error(
+        "the file {file} in {directory} holds the key of another TPM's state; put back the file that belongs to \
+         {STATE}",
+        file = DATA_KEY, directory = .0.display()
+    )]
+    OtherKey(PathBuf),
+    #[error("the file {file} in {directory} cannot be written", file = DATA_KEY, directory = .0.display())]
+    WriteKey(PathBuf, #[source] Cause),
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
+    #[error(
+        "the TPM in {directory} belongs to the instance {owner}, and {given}; if this is the same machine, moved or \
+         renamed, keep its TPM with `vhost-device-tpm restore`; if it is a copy of that machine, give it a TPM of its \
+         own with `vhost-device-tpm clone`",
+        directory = .directory.display(),
+        given = .given.as_ref().map_or("no --instance-id was given".to_owned(), |id| format!("this is the instance {id}"))
+    )]
+    Instance {
+        directory: PathBuf,
+        owner: InstanceId,
+        given: Option<InstanceId>,
+    },
+}

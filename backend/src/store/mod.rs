@@ -1,0 +1,327 @@
+//! The state directory: a lock and an embedded transactional database, one record a row, encrypted or not.
+//!
+//! `docs/architecture/store.md` says why this database, and what the encryption is good for.
+
+mod data_key;
+mod directory;
+mod error;
+mod instance;
+mod root;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod vault;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tpm_engine::platform::{Change, NvStore, Record, StoreError};
+use tracing::{error, info};
+use zeroize::Zeroizing;
+
+use crate::keys::OperatorKey;
+use crate::keys::cipher::random;
+use data_key::DataKey;
+pub(crate) use data_key::rekey;
+pub(crate) use directory::{Directory, mark, may_be_made, replace as replace_file};
+use error::Cause;
+pub(crate) use error::OpenError;
+pub(crate) use instance::InstanceId;
+pub(crate) use root::Head;
+use root::{Number, ROOT, Root};
+use rows::Rows;
+pub(crate) use transfer::TransferError;
+use vault::{Tags, Vault};
+
+/// What the operator gives to open a state with.
+#[derive(Debug, Default)]
+pub(crate) struct Access {
+    /// The key of an encrypted state; a state that is made with a key is encrypted.
+    pub(crate) key: Option<OperatorKey>,
+    /// The virtual machine whose TPM it is.
+    pub(crate) instance: Option<InstanceId>,
+}
+
+/// All that a state is, in the clear.
+pub(crate) struct Contents {
+    pub(crate) head: Head,
+    pub(crate) records: Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+}
+
+/// How the records are stored.
+#[derive(Debug)]
+enum Protection {
+    Plain,
+    Sealed { vault: Vault, tags: Tags },
+}
+
+/// The records of one TPM in its locked state directory.
+#[derive(Debug)]
+pub(crate) struct Store {
+    rows: Rows,
+    head: Head,
+    protection: Protection,
+    directory: Directory,
+}
+
+impl Store {
+    /// Opens the state in a directory, both of which are made if they are missing, for the instance that it belongs to.
+    pub(crate) fn open(path: &Path, access: &Access) -> Result<Self, OpenError> {
+        let directory = Directory::enter(path)?;
+        if !directory.state().exists() {
+            may_be_made(path)?;
+            make(&directory, access)?;
+        }
+        let (mut rows, mut found) = read(&directory)?;
+        if found.keys().all(|name| name == ROOT) && !directory::is_marked(path) {
+            // A manufacture was interrupted. What that TPM was to be protected with has no say in how this one is.
+            drop(rows);
+            make(&directory, access)?;
+            (rows, found) = read(&directory)?;
+        }
+        let mut store = Self::assemble(directory, rows, found, access.key.as_ref())?;
+        store.claim(access.instance.as_ref())?;
+        Ok(store)
+    }
+
+    /// Opens the state that a directory holds, whatever instance it belongs to.
+    pub(crate) fn open_any(directory: Directory, key: Option<&OperatorKey>) -> Result<Self, OpenError> {
+        let (rows, found) = read(&directory)?;
+        Self::assemble(directory, rows, found, key)
+    }
+
+    fn assemble(
+        directory: Directory,
+        rows: Rows,
+        mut found: BTreeMap<Vec<u8>, Vec<u8>>,
+        key: Option<&OperatorKey>,
+    ) -> Result<Self, OpenError> {
+        let damaged = |cause: Cause| OpenError::Read(directory.state(), cause);
+        let path = || directory.path().to_owned();
+        let Some(root) = found.remove(ROOT) else {
+            // As the first version wrote it. The next commit makes a root record.
+            if key.is_some() {
+                return Err(OpenError::Plain(path()));
+            }
+            return Ok(Self {
+                head: Head::new(new_number()?, None),
+                protection: Protection::Plain,
+                rows,
+                directory,
+            });
+        };
+        let Root { head, sealing } = Root::parse(&root).map_err(|error| damaged(error.into()))?;
+        let protection = match (sealing, key) {
+            (None, None) => Protection::Plain,
+            (None, Some(_)) => return Err(OpenError::Plain(path())),
+            (Some(_), None) => return Err(OpenError::NoKey(path())),
+            (Some(sealing), Some(key)) => {
+                let keys = DataKey::read(directory.path(), key)?;
+                let key = keys.iter().find(|key| key.number == sealing.data_key);
+                let vault = Vault::new(key.ok_or_else(|| OpenError::OtherKey(path()))?);
+                let mixed = || damaged("its records are not all of one state: some were changed or put back".into());
+                let tags = found
+                    .iter()
+                    .map(|(name, row)| vault::tag(row).map(|tag| (name.clone(), tag)))
+                    .collect::<Option<Tags>>()
+                    .ok_or_else(mixed)?;
+                if !vault.is_root_of(&sealing, &tags)
+                    || !found.iter().all(|(name, row)| vault.open(&head, name, row).is_some())
+                {
+                    return Err(mixed());
+                }
+                Protection::Sealed { vault, tags }
+            }
+        };
+        Ok(Self {
+            rows,
+            head,
+            protection,
+            directory,
+        })
+    }
+
+    /// Checks that the state is this instance's. One that is nobody's becomes its.
+    fn claim(&mut self, given: Option<&InstanceId>) -> Result<(), OpenError> {
+        match (&self.head.instance, given) {
+            (None, None) => Ok(()),
+            (Some(owner), Some(given)) if owner == given => Ok(()),
+            (None, Some(given)) => {
+                info!("the TPM belongs to the instance {given} from now on");
+                self.assign(Some(given.clone()))
+            }
+            (Some(owner), given) => Err(OpenError::Instance {
+                directory: self.directory.path().to_owned(),
+                owner: owner.clone(),
+                given: given.cloned(),
+            }),
+        }
+    }
+
+    /// Makes the state that of another instance, or nobody's.
+    pub(crate) fn assign(&mut self, instance: Option<InstanceId>) -> Result<(), OpenError> {
+        let head = Head {
+            instance,
+            ..self.head.clone()
+        };
+        self.advance(head, &[])
+            .map_err(|cause| OpenError::Write(self.directory.state(), cause))
+    }
+
+    /// Whether the state is encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        matches!(self.protection, Protection::Sealed { .. })
+    }
+
+    /// Everything, in the clear, and the directory, which stays locked.
+    pub(crate) fn into_contents(mut self) -> Result<(Directory, Contents), OpenError> {
+        let records = self
+            .records()
+            .map_err(|cause| OpenError::Read(self.directory.state(), cause))?;
+        let contents = Contents {
+            head: self.head,
+            records,
+        };
+        Ok((self.directory, contents))
+    }
+
+    fn records(&mut self) -> Result<Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>, Cause> {
+        let rows = self.rows.read()?.into_iter().filter(|(name, _)| name != ROOT);
+        match &self.protection {
+            Protection::Plain => Ok(rows.map(|(name, row)| (name, Zeroizing::new(row))).collect()),
+            Protection::Sealed { vault, .. } => rows
+                .map(|(name, row)| match vault.open(&self.head, &name, &row) {
+                    Some(value) => Ok((name, value)),
+                    None => Err(format!("record {name:02x?} was changed").into()),
+                })
+                .collect(),
+        }
+    }
+
+    /// Commits changes and a new head, whose generation is the next.
+    fn advance(&mut self, mut head: Head, changes: &[Change]) -> Result<(), Cause> {
+        head.generation = self
+            .head
+            .generation
+            .checked_add(1)
+            .ok_or("it has no generations left")?;
+        match &mut self.protection {
+            Protection::Plain => {
+                let mut rows = changes.to_vec();
+                rows.push(put(ROOT, head.to_plain()));
+                self.rows.write(&rows)?;
+            }
+            Protection::Sealed { vault, tags } => {
+                let mut new_tags = tags.clone();
+                let rows = seal(vault, &head, &mut new_tags, changes)?;
+                self.rows.write(&rows)?;
+                *tags = new_tags;
+            }
+        }
+        self.head = head;
+        Ok(())
+    }
+}
+
+impl NvStore for Store {
+    fn load(&mut self) -> Result<Vec<Record>, StoreError> {
+        let records = self.records().map_err(|error| StoreError(error.to_string()))?;
+        let own = |(name, mut value): (_, Zeroizing<Vec<u8>>)| (name, std::mem::take(&mut *value));
+        Ok(records.into_iter().map(own).collect())
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        self.advance(self.head.clone(), changes).map_err(|error| {
+            error!("the TPM's state could not be written: {error}");
+            StoreError(error.to_string())
+        })
+    }
+}
+
+fn put(name: &[u8], value: Vec<u8>) -> Change {
+    Change::Put {
+        key: name.to_vec(),
+        value,
+    }
+}
+
+/// The rows of sealed changes, and of the root record that goes with them.
+fn seal(vault: &Vault, head: &Head, tags: &mut Tags, changes: &[Change]) -> Result<Vec<Change>, Cause> {
+    let mut rows = Vec::with_capacity(changes.len() + 1);
+    for change in changes {
+        rows.push(match change {
+            Change::Put { key, value } => {
+                let row = vault.seal(head, key, value)?;
+                tags.insert(key.clone(), vault::tag(&row).ok_or("a sealed row has no tag")?);
+                put(key, row)
+            }
+            Change::Delete { key } => {
+                tags.remove(key);
+                change.clone()
+            }
+        });
+    }
+    rows.push(put(ROOT, vault.seal_root(head, tags)?));
+    Ok(rows)
+}
+
+/// Opens the database and reads all of it.
+fn read(directory: &Directory) -> Result<(Rows, BTreeMap<Vec<u8>, Vec<u8>>), OpenError> {
+    let path = directory.state();
+    let read = || -> Result<_, Cause> {
+        let mut rows = Rows::open(Box::new(path.clone()))?;
+        let found = rows.read()?;
+        Ok((rows, found))
+    };
+    read().map_err(|cause| OpenError::Read(path.clone(), cause))
+}
+
+/// The number of a TPM that is still to be made.
+pub(crate) fn new_number() -> Result<Number, OpenError> {
+    Ok(*random()?)
+}
+
+/// Makes an empty state, in which a TPM can be made.
+fn make(directory: &Directory, access: &Access) -> Result<(), OpenError> {
+    let contents = Contents {
+        head: Head::new(new_number()?, access.instance.clone()),
+        records: Vec::new(),
+    };
+    replace(directory, access.key.as_ref(), None, &contents)
+}
+
+/// Puts a state in the place of the one, if any, that a directory holds, encrypted if there is a key. A process that is
+/// killed meanwhile leaves the old state or the new one: `old` opens the old one's key, which is kept until then.
+pub(crate) fn replace(
+    directory: &Directory,
+    key: Option<&OperatorKey>,
+    old: Option<&OperatorKey>,
+    contents: &Contents,
+) -> Result<(), OpenError> {
+    let path = directory.state();
+    let failed = |cause| OpenError::New(path.clone(), cause);
+    let Contents { head, records } = contents;
+    let changes: Vec<Change> = records.iter().map(|(name, value)| put(name, value.to_vec())).collect();
+    let Some(operator) = key else {
+        let mut rows = changes;
+        rows.push(put(ROOT, head.to_plain()));
+        return rows::make(&directory.unfinished(), &path, &rows).map_err(failed);
+    };
+    let new = DataKey::generate()?;
+    let rows = seal(&Vault::new(&new), head, &mut Tags::new(), &changes).map_err(failed)?;
+    let kept = match old {
+        Some(old) => DataKey::read(directory.path(), old)?,
+        None => Vec::new(),
+    };
+    DataKey::write(
+        directory.path(),
+        operator,
+        &[&new].into_iter().chain(&kept).collect::<Vec<_>>(),
+    )?;
+    rows::make(&directory.unfinished(), &path, &rows).map_err(failed)?;
+    match kept.is_empty() {
+        true => Ok(()),
+        false => DataKey::write(directory.path(), operator, &[&new]),
+    }
+}

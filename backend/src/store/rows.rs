@@ -1,0 +1,136 @@
+//! The rows of the embedded database, and what undoes a commit that failed.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use tpm_engine::platform::Change;
+use tracing::info;
+
+use super::directory::{new_file, open_file, rename};
+use super::error::Cause;
+
+const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
+
+/// Bytes of the database that are kept in memory; a TPM has some 100 KiB at most.
+const CACHE_SIZE: usize = 1 << 20;
+
+/// What a database is on, which can be opened again after a failure.
+pub(super) trait Medium: Debug + Send {
+    /// Opens the database, with its checksums checked.
+    fn open(&self) -> Result<Database, Cause>;
+}
+
+/// A file.
+impl Medium for PathBuf {
+    fn open(&self) -> Result<Database, Cause> {
+        let file = open_file(self, false)?;
+        // The database would make a new one out of an empty file.
+        if file.metadata()?.len() == 0 {
+            return Err("it is empty".into());
+        }
+        check(FileBackend::new(file)?)
+    }
+}
+
+/// Opens a database and checks the checksums of all its pages.
+pub(super) fn check(backend: impl StorageBackend) -> Result<Database, Cause> {
+    let mut database = Database::builder()
+        .set_cache_size(CACHE_SIZE)
+        .create_with_backend(backend)?;
+    if !database.check_integrity()? {
+        return Err("its checksums do not match".into());
+    }
+    database.begin_read()?.open_table(RECORDS)?;
+    Ok(database)
+}
+
+/// All rows of a database.
+#[derive(Debug)]
+pub(super) struct Rows {
+    medium: Box<dyn Medium>,
+    /// `None` after a failed commit, until the next one opens the database again.
+    database: Option<Database>,
+    /// What brings the disk back to where the TPM is. A commit that failed may have reached the disk all the same.
+    undo: Vec<Change>,
+}
+
+impl Rows {
+    pub(super) fn open(medium: Box<dyn Medium>) -> Result<Self, Cause> {
+        // A file of arbitrary content can trip an assertion of the database; that is damage like any other.
+        let database = catch_unwind(AssertUnwindSafe(|| medium.open()))
+            .unwrap_or_else(|_| Err("its structure is damaged".into()))?;
+        Ok(Self {
+            medium,
+            database: Some(database),
+            undo: Vec::new(),
+        })
+    }
+
+    /// The database; opened again, and without the commit that failed, if one has.
+    fn database(&mut self) -> Result<&Database, Cause> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => {
+                let database = self.medium.open()?;
+                write(&database, &self.undo, &mut Vec::new())?;
+                self.undo.clear();
+                info!("the TPM's state can be written again");
+                database
+            }
+        };
+        Ok(self.database.insert(database))
+    }
+
+    pub(super) fn read(&mut self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Cause> {
+        let table = self.database()?.begin_read()?.open_table(RECORDS)?;
+        let rows = table.iter()?;
+        let rows = rows.map(|row| row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())));
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Makes all changes durable, or none.
+    pub(super) fn write(&mut self, changes: &[Change]) -> Result<(), Cause> {
+        let mut undo = Vec::new();
+        match write(self.database()?, changes, &mut undo) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.undo = undo;
+                self.database = None;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// One transaction, flushed to the disk once; `undo` gets what would undo it.
+fn write(database: &Database, changes: &[Change], undo: &mut Vec<Change>) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(RECORDS)?;
+        for change in changes {
+            let (key, before) = match change {
+                Change::Put { key, value } => (key, table.insert(key.as_slice(), value.as_slice())?),
+                Change::Delete { key } => (key, table.remove(key.as_slice())?),
+            };
+            let key = key.clone();
+            undo.push(match before.map(|before| before.value().to_vec()) {
+                Some(value) => Change::Put { key, value },
+                None => Change::Delete { key },
+            });
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Makes a database as a whole: it gets its name when it is complete, so that a half-made one is never taken for damage.
+pub(super) fn make(unfinished: &Path, path: &Path, rows: &[Change]) -> Result<(), Cause> {
+    let database = Database::builder().create_with_backend(FileBackend::new(new_file(unfinished)?)?)?;
+    write(&database, rows, &mut Vec::new())?;
+    drop(database);
+    Ok(rename(unfinished, path)?)
+}
