@@ -72,15 +72,16 @@ fn serve(args: ServeArgs) -> Result<(), Error> {
 
 fn run(command: Command) -> Result<(), Error> {
     process::harden()?;
-    Ok(match command {
-        Command::Serve(args) => serve(args)?,
-        Command::Info(args) => manage::info(args)?,
-        Command::Rekey(args) => manage::rekey(args)?,
-        Command::Restore(args) => manage::restore(args)?,
-        Command::Clone(args) => manage::clone(args)?,
-        Command::Export(args) => manage::export(args)?,
-        Command::Import(args) => manage::import(args)?,
-    })
+    let managed = match command {
+        Command::Serve(args) => return serve(args),
+        Command::Info(args) => manage::info(args),
+        Command::Rekey(args) => manage::rekey(args),
+        Command::Restore(args) => manage::restore(args),
+        Command::Clone(args) => manage::clone(args),
+        Command::Export(args) => manage::export(args),
+        Command::Import(args) => manage::import(args),
+    };
+    Ok(managed?)
 }
 
 fn main() -> ExitCode {

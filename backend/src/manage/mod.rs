@@ -3,7 +3,6 @@
 mod args;
 mod info;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::device::platform;
 use crate::keys::envelope::{EnvelopeError, Purpose};
 use crate::keys::{KeyError, KeySource, OperatorKey};
-use crate::store::{self, Contents, Directory, Head, InstanceId, OpenError, Store, TransferError};
+use crate::store::{self, Contents, Directory, Head, InstanceId, OpenError, Records, Store, TransferError};
 pub(crate) use args::{CloneArgs, ExportArgs, ImportArgs, InfoArgs, RekeyArgs, RestoreArgs};
 
 /// Why it was not done.
@@ -241,21 +240,19 @@ fn load(source: Option<KeySource>) -> Result<Option<OperatorKey>, KeyError> {
 
 /// The records of a TPM that is looked at or made, in memory only.
 #[derive(Debug, Clone, Default)]
-struct Memory(Arc<Mutex<BTreeMap<Vec<u8>, Zeroizing<Vec<u8>>>>>);
+struct Memory(Arc<Mutex<Records>>);
 
 impl Memory {
     fn of(contents: &Contents) -> Self {
-        Self(Arc::new(Mutex::new(contents.records.iter().cloned().collect())))
+        Self(Arc::new(Mutex::new(contents.records.clone())))
     }
 
     fn load(self) -> Result<Tpm, StartError> {
         Tpm::load(platform(self, Arc::default()))
     }
 
-    fn into_records(self) -> Vec<(Vec<u8>, Zeroizing<Vec<u8>>)> {
+    fn into_records(self) -> Records {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-            .into_iter()
-            .collect()
     }
 }
 
@@ -271,10 +268,11 @@ impl NvStore for Memory {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for change in changes.iter().cloned() {
-            match change {
-                Change::Put { key, value } => records.insert(key, Zeroizing::new(value)),
-                Change::Delete { key } => records.remove(&key),
-            };
+            let (Change::Put { key, .. } | Change::Delete { key }) = &change;
+            records.retain(|(name, _)| name != key);
+            if let Change::Put { key, value } = change {
+                records.push((key, Zeroizing::new(value)));
+            }
         }
         Ok(())
     }

@@ -13,7 +13,6 @@ mod tests;
 mod transfer;
 mod vault;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use tpm_engine::platform::{Change, NvStore, Record, StoreError};
@@ -30,7 +29,7 @@ pub(crate) use error::OpenError;
 pub(crate) use instance::InstanceId;
 pub(crate) use root::Head;
 use root::{Number, ROOT, Root};
-use rows::Rows;
+use rows::{Rows, Stored};
 pub(crate) use transfer::TransferError;
 use vault::{Tags, Vault};
 
@@ -43,10 +42,13 @@ pub(crate) struct Access {
     pub(crate) instance: Option<InstanceId>,
 }
 
+/// Names and values of records, in the clear.
+pub(crate) type Records = Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>;
+
 /// All that a state is, in the clear.
 pub(crate) struct Contents {
     pub(crate) head: Head,
-    pub(crate) records: Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+    pub(crate) records: Records,
 }
 
 /// How the records are stored.
@@ -94,7 +96,7 @@ impl Store {
     fn assemble(
         directory: Directory,
         rows: Rows,
-        mut found: BTreeMap<Vec<u8>, Vec<u8>>,
+        mut found: Stored,
         key: Option<&OperatorKey>,
     ) -> Result<Self, OpenError> {
         let damaged = |cause: Cause| OpenError::Read(directory.state(), cause);
@@ -186,7 +188,7 @@ impl Store {
         Ok((self.directory, contents))
     }
 
-    fn records(&mut self) -> Result<Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>, Cause> {
+    fn records(&mut self) -> Result<Records, Cause> {
         let rows = self.rows.read()?.into_iter().filter(|(name, _)| name != ROOT);
         match &self.protection {
             Protection::Plain => Ok(rows.map(|(name, row)| (name, Zeroizing::new(row))).collect()),
@@ -267,7 +269,7 @@ fn seal(vault: &Vault, head: &Head, tags: &mut Tags, changes: &[Change]) -> Resu
 }
 
 /// Opens the database and reads all of it.
-fn read(directory: &Directory) -> Result<(Rows, BTreeMap<Vec<u8>, Vec<u8>>), OpenError> {
+fn read(directory: &Directory) -> Result<(Rows, Stored), OpenError> {
     let path = directory.state();
     let read = || -> Result<_, Cause> {
         let mut rows = Rows::open(Box::new(path.clone()))?;

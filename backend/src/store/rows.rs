@@ -48,6 +48,9 @@ pub(super) fn check(backend: impl StorageBackend) -> Result<Database, Cause> {
     Ok(database)
 }
 
+/// Names and values of rows, as they are stored.
+pub(super) type Stored = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// All rows of a database.
 #[derive(Debug)]
 pub(super) struct Rows {
@@ -85,7 +88,7 @@ impl Rows {
         Ok(self.database.insert(database))
     }
 
-    pub(super) fn read(&mut self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Cause> {
+    pub(super) fn read(&mut self) -> Result<Stored, Cause> {
         let table = self.database()?.begin_read()?.open_table(RECORDS)?;
         let rows = table.iter()?;
         let rows = rows.map(|row| row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())));

@@ -28,7 +28,7 @@ fn sample(path: &Path, access: &Access) {
 }
 
 /// The rows as they are stored.
-fn rows(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+fn rows(path: &Path) -> Stored {
     read(&Directory::enter(path).unwrap()).unwrap().1
 }
 
@@ -188,7 +188,7 @@ fn a_failed_commit_s_record_does_not_pass_for_the_one_that_replaced_it() {
             .collect::<Vec<_>>(),
     );
     let made = commit(b"made");
-    let generation = |rows: &BTreeMap<Vec<u8>, Vec<u8>>| rows[b"a".as_slice()][..8].to_vec();
+    let generation = |rows: &Stored| rows[b"a".as_slice()][..8].to_vec();
     assert_eq!(generation(&failed), generation(&made));
     tamper(directory.path(), &[super::put(b"a", failed[b"a".as_slice()].clone())]);
     assert!(matches!(
