@@ -371,6 +371,8 @@ commands![
     attached::send::AcSend,
     policy::ac_send_select::PolicyAcSendSelect,
     timer::set_timeout::ActSetTimeout,
+    asymmetric::ecc_encrypt::EccEncrypt,
+    asymmetric::ecc_decrypt::EccDecrypt,
     policy::capability::PolicyCapability,
     policy::parameters::PolicyParameters,
     nv::define_space2::NvDefineSpace2,

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::alg::HashAlg;
 use crate::bytes::Digest;
-use crate::crypto::hash::hash;
+use crate::crypto::hash::{Hasher, hash};
 use crate::crypto::hmac::Hmac;
 
 /// Walks `out` in digest-sized pieces, each with the counter of its block as 32 bits, big-endian.
@@ -96,6 +96,26 @@ pub fn mgf1(alg: HashAlg, seed: &[u8], out: &mut [u8]) {
     counter_mode(alg, 0, out, |counter| hash(alg, &[seed, &counter]), assign);
 }
 
+/// XORs `data` with what KDF2 (ISO/IEC 18033-2, 6.2.3) makes of the parts of `seed`: MGF1 that counts from 1.
+#[doc(alias = "KDF2")]
+pub fn kdf2_mask(alg: HashAlg, seed: &[&[u8]], data: &mut [u8]) {
+    let mut hasher = Hasher::new(alg);
+    for part in seed {
+        hasher.update(part);
+    }
+    counter_mode(
+        alg,
+        1,
+        data,
+        |counter| {
+            let mut block = hasher.clone();
+            block.update(&counter);
+            block.finish()
+        },
+        xor,
+    );
+}
+
 /// XOR obfuscation (Part 1, 11.4.7.3): XORs `data` with a mask of its own size; the same call takes it off again.
 pub fn xor_mask(alg: HashAlg, key: &[u8], nonce_newer: &[u8], nonce_older: &[u8], data: &mut [u8]) {
     let bits = u32::try_from(data.len()).unwrap_or(u32::MAX).saturating_mul(8);
@@ -179,6 +199,18 @@ mod tests {
             to_hex(&out),
             "382576a7841021cc28fc4c0948753fb8312090cea942ea4c4e735d10dc724b155f9f6069f289d61daca0cb814502ef04eae1"
         );
+    }
+
+    /// A vector of NIST's validation of the KDF of ANSI X9.63, which is this one when there is no shared information.
+    #[test]
+    fn kdf2_published_vector() {
+        let seed = hex("96c05619d56c328ab95fe84b18264b08725b85e33fd34f08");
+        let mut out = [0; 16];
+        kdf2_mask(HashAlg::Sha256, &[&seed], &mut out);
+        assert_eq!(to_hex(&out), "443024c3dae66b95e6f5670601558f71");
+        let (front, back) = seed.split_at(5);
+        kdf2_mask(HashAlg::Sha256, &[front, back], &mut out);
+        assert_eq!(out, [0; 16]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub(crate) mod commit;
 pub(crate) mod ec_ephemeral;
+pub(crate) mod ecc_decrypt;
+pub(crate) mod ecc_encrypt;
 pub(crate) mod ecc_parameters;
 pub(crate) mod ecdh_keygen;
 pub(crate) mod ecdh_zgen;
@@ -9,11 +11,12 @@ pub(crate) mod rsa_decrypt;
 pub(crate) mod rsa_encrypt;
 pub(crate) mod zgen_2phase;
 
+use crate::alg::HashAlg;
 use crate::bytes::Bytes;
 use crate::crypto::rsa::RsaPadding;
 use crate::rc::{Rc, RcResult};
 use crate::types::Data;
-use crate::types::scheme::{RsaDecrypt, Scheme, SchemeId};
+use crate::types::scheme::{Kdf, KdfScheme, RsaDecrypt, Scheme, SchemeId};
 
 /// The padding of an RSA encryption: the key's own, or the one given where the key leaves it open (Part 3, 14.2, Table
 /// 35). A bare TPM_RC_SCHEME where they do not agree.
@@ -35,6 +38,15 @@ fn choose_padding(own: Option<Scheme>, given: RsaDecrypt, label: &Data) -> RcRes
             ..
         }) => Ok(RsaPadding::Oaep { hash, label }),
         Some(_) => Err(Rc::SCHEME),
+    }
+}
+
+/// The hash of an encryption with an ECC key: that of the scheme given, which must be KDF2 (Part 1, C.8), as keys have no
+/// KDF of their own (Part 2, 12.2.3.6). A bare TPM_RC_SCHEME otherwise.
+const fn choose_kdf2(given: KdfScheme) -> RcResult<HashAlg> {
+    match given.0 {
+        Some((Kdf::Kdf2, hash)) => Ok(hash),
+        _ => Err(Rc::SCHEME),
     }
 }
 

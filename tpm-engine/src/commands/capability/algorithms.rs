@@ -1,6 +1,8 @@
 //! The algorithms of a TPM and what they are (Part 2, 6.3 and 8.2).
 
 use crate::alg::{BlockCipher, CipherMode, HashAlg};
+use crate::commands::asymmetric::ecc_encrypt::EccEncrypt;
+use crate::commands::{Command as _, find};
 use crate::profile::Profile;
 use crate::types::public::ObjectType;
 use crate::types::scheme::{Kdf, SchemeId};
@@ -35,7 +37,7 @@ pub(crate) fn list(profile: &Profile) -> Vec<AlgorithmProperty> {
     let kdfs = [
         (Kdf::Mgf1, rsa),
         (Kdf::Kdf1Sp80056a, ecc),
-        (Kdf::Kdf2, ecc),
+        (Kdf::Kdf2, ecc && find(profile, EccEncrypt::INFO.code).is_ok()),
         (Kdf::Kdf1Sp800108, true),
     ];
     let types = [

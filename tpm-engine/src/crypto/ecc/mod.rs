@@ -10,6 +10,7 @@
 mod agreement;
 mod curves;
 mod ecdsa;
+mod encryption;
 pub mod parameters;
 mod schemes;
 
@@ -25,6 +26,7 @@ use crate::crypto::drbg::HmacDrbg;
 
 pub use agreement::{Agreement, Parties, agree};
 pub use ecdsa::{ecdsa_sign, ecdsa_verify};
+pub use encryption::{ecc_decrypt, ecc_encrypt};
 pub use schemes::{ecdaa_sign, schnorr_sign, schnorr_verify, sm2_sign, sm2_verify};
 
 /// Largest coordinate or scalar in bytes: a curve of 638 bits.
