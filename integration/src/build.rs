@@ -1,6 +1,7 @@
 //! Commands and structures as bytes.
 
 use crate::codes::{alg, curve, oa, st};
+use crate::patch::{apply, assemble, draft_area};
 use crate::schema::{self, Schema};
 use crate::wire::Out;
 
@@ -126,6 +127,16 @@ impl Call {
     pub fn bare(mut self) -> Self {
         self.auths.clear();
         self
+    }
+
+    /// The bytes of a command that needs no session; one that is named goes without nonce and HMAC.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut command = assemble(self, &draft_area(self));
+        for patch in &self.patches {
+            apply(&mut command, patch);
+        }
+        command
     }
 
     /// With a change to the bytes.

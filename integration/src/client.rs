@@ -381,7 +381,7 @@ impl Tpm {
 
     fn build(&mut self, call: &Call) -> Result<Built> {
         let mut call = call.clone();
-        let plain = assemble(&call, &self.draft_area(&call));
+        let plain = call.bytes();
         self.renew_nonces(&call);
         if let Some((session, auth)) = self.ciphering(&call, Way::Command) {
             let size = usize::from(In(&call.params).u16().unwrap_or(0));
@@ -391,10 +391,8 @@ impl Tpm {
         }
         let area = self.area(&call)?;
         let mut command = assemble(&call, &area);
-        let mut plain = plain;
         for patch in &call.patches {
             apply(&mut command, patch);
-            apply(&mut plain, patch);
         }
         Ok(Built { command, plain })
     }
@@ -433,19 +431,6 @@ impl Tpm {
             let auth = if position < needed { auth.clone() } else { Vec::new() };
             Some((self.sessions.get(handle)?.clone(), auth))
         })
-    }
-
-    /// The authorization area with what is the same on both sides: for comparing.
-    fn draft_area(&self, call: &Call) -> Vec<u8> {
-        let mut out = Out::new();
-        for auth in &call.auths {
-            out = match auth {
-                Auth::Password(password) => out.u32(rh::PW).u16(0).u8(0).b2(password),
-                Auth::Session { handle, attributes, .. } => out.u32(*handle).u16(0).u8(*attributes).u16(0),
-                Auth::Raw(bytes) => out.raw(bytes),
-            };
-        }
-        out.0
     }
 
     fn area(&mut self, call: &Call) -> Result<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! Commands as bytes, and changes to them.
 
-use crate::build::{Call, Patch};
-use crate::codes::st;
+use crate::build::{Auth, Call, Patch};
+use crate::codes::{rh, st};
 use crate::wire::Out;
 
 /// A command, ready to be sent.
@@ -9,6 +9,19 @@ pub(crate) struct Built {
     pub(crate) command: Vec<u8>,
     /// Before parameter encryption, without nonces and HMACs.
     pub(crate) plain: Vec<u8>,
+}
+
+/// The authorization area without nonces and HMACs.
+pub(crate) fn draft_area(call: &Call) -> Vec<u8> {
+    let mut out = Out::new();
+    for auth in &call.auths {
+        out = match auth {
+            Auth::Password(password) => out.u32(rh::PW).u16(0).u8(0).b2(password),
+            Auth::Session { handle, attributes, .. } => out.u32(*handle).u16(0).u8(*attributes).u16(0),
+            Auth::Raw(bytes) => out.raw(bytes),
+        };
+    }
+    out.0
 }
 
 /// Puts a command together around its authorization area.

@@ -81,13 +81,7 @@ impl Peer {
     /// # Errors
     /// The program cannot be run, or does not serve.
     pub fn start(kind: &Kind) -> Result<Self> {
-        // State in memory: what a disk takes is not what is measured or compared here.
-        let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() {
-            tempfile::tempdir_in(memory)?
-        } else {
-            tempfile::tempdir()?
-        };
+        let folder = folder()?;
         let state = folder.path().join("state");
         std::fs::create_dir(&state)?;
         let socket = folder.path().join("control");
@@ -183,6 +177,12 @@ impl Peer {
         text.get(start..).unwrap_or_default().to_owned()
     }
 
+    /// The process' number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The memory that the process holds, in KiB.
     #[must_use]
     pub fn resident_kib(&self) -> Option<u64> {
@@ -198,7 +198,17 @@ impl Drop for Peer {
     }
 }
 
-fn stop(child: &mut Child) {
+/// A folder for a process' state, in memory: what a disk takes is not what is measured or compared.
+pub(crate) fn folder() -> std::io::Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    }
+}
+
+pub(crate) fn stop(child: &mut Child) {
     // It may have ended already; nothing else can be done about either failure.
     let _ = child.kill();
     let _ = child.wait();

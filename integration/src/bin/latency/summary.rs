@@ -1,0 +1,127 @@
+//! What came of the measurements: JSON and tables.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::commands::Operation;
+use super::paths::Route;
+use super::placement::Placement;
+
+/// The times of one command on one route.
+#[derive(Debug, Clone)]
+pub(crate) struct Times {
+    sorted: Vec<Duration>,
+}
+
+impl Times {
+    pub(crate) fn new(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        Self { sorted: times }
+    }
+
+    /// So many of a hundred take no longer, in microseconds.
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
+        let position = self.sorted.len().saturating_sub(1) * percent / 100;
+        micros(self.sorted.get(position).copied().unwrap_or_default())
+    }
+
+    pub(crate) fn max(&self) -> f64 {
+        micros(self.sorted.last().copied().unwrap_or_default())
+    }
+
+    /// The times, shortest first, in microseconds.
+    pub(crate) fn micros(&self) -> impl Iterator<Item = f64> {
+        self.sorted.iter().copied().map(micros)
+    }
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// All times of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    commands: BTreeMap<(Placement, Operation, Route), Times>,
+    floors: Vec<(Placement, &'static str, Times)>,
+}
+
+impl Results {
+    pub(crate) fn add(&mut self, placement: Placement, operation: Operation, route: Route, times: Vec<Duration>) {
+        self.commands.insert((placement, operation, route), Times::new(times));
+    }
+
+    pub(crate) fn add_floor(&mut self, placement: Placement, floor: &'static str, times: Vec<Duration>) {
+        self.floors.push((placement, floor, Times::new(times)));
+    }
+
+    pub(crate) fn times(&self, placement: Placement, operation: Operation, route: Route) -> Option<&Times> {
+        self.commands.get(&(placement, operation, route))
+    }
+
+    /// A list of objects, one a command, route and placement. The engine, which is no way to a TPM, is in the tables
+    /// only.
+    pub(crate) fn json(&self) -> String {
+        let commands = self
+            .commands
+            .iter()
+            .filter(|((_, _, route), _)| *route != Route::Engine)
+            .map(|((placement, operation, route), times)| row(route.name(), *placement, operation.name(), times));
+        let floors = self
+            .floors
+            .iter()
+            .map(|(placement, floor, times)| row(floor, *placement, "ping-pong", times));
+        let rows: Vec<String> = commands.chain(floors).collect();
+        format!("[\n{}\n]\n", rows.join(",\n"))
+    }
+
+    /// The table of one placement.
+    pub(crate) fn table(&self, placement: Placement, operations: &[Operation], routes: &[Route]) -> String {
+        let mut text = format!(
+            "\n{}, microseconds: median (99th percentile)\n{:<40}",
+            placement.name(),
+            ""
+        );
+        for route in routes {
+            push(&mut text, format_args!("{:>22}", route.name()));
+        }
+        push(&mut text, format_args!("{:>14}\n", "swtpm / ours"));
+        for operation in operations {
+            push(&mut text, format_args!("{:<40}", operation.name()));
+            for route in routes {
+                let cell = self.times(placement, *operation, *route).map_or_else(
+                    || "-".to_owned(),
+                    |times| format!("{:.1} ({:.1})", times.percentile(50), times.percentile(99)),
+                );
+                push(&mut text, format_args!("{cell:>22}"));
+            }
+            let median = |route| Some(self.times(placement, *operation, route)?.percentile(50));
+            let ratio = median(Route::SwtpmSocket).zip(median(Route::VhostUser));
+            let ratio = ratio.map_or_else(|| "-".to_owned(), |(swtpm, ours)| format!("{:.2}", swtpm / ours));
+            push(&mut text, format_args!("{ratio:>14}\n"));
+        }
+        for (_, floor, times) in self.floors.iter().filter(|(at, _, _)| *at == placement) {
+            let (median, p99) = (times.percentile(50), times.percentile(99));
+            push(&mut text, format_args!("{floor:<40}{median:>12.2} ({p99:.2})\n"));
+        }
+        text
+    }
+}
+
+fn row(path: &str, placement: Placement, command: &str, times: &Times) -> String {
+    format!(
+        "  {{\"path\": \"{path}\", \"placement\": \"{}\", \"command\": \"{command}\", \"n\": {}, \"p50_us\": {:.3}, \
+         \"p99_us\": {:.3}, \"max_us\": {:.3}}}",
+        placement.name(),
+        times.sorted.len(),
+        times.percentile(50),
+        times.percentile(99),
+        times.max(),
+    )
+}
+
+fn push(text: &mut String, what: std::fmt::Arguments<'_>) {
+    // Writing to a String does not fail.
+    let _ = text.write_fmt(what);
+}
