@@ -6,24 +6,25 @@
 use arrayvec::ArrayVec;
 
 use crate::handle::{Handle, TIMER_COUNT};
-use crate::marshal::structure;
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal, put_list, structure};
+use crate::rc::RcResult;
 use crate::state::persistent::AuthPolicy;
 
-/// One timer.
-#[derive(Debug, Clone, Default)]
-struct Countdown {
-    /// Value of Time, in milliseconds, at which it signals; [`Self::NEVER`] for one that was told not to. `None`: it
-    /// does not run.
-    deadline: Option<u64>,
-    signaled: bool,
-    /// It had signaled before the last `_TPM_Init` (TPMA_ACT_PRESERVE_SIGNALED).
-    preserved: bool,
-    /// It was set since the last start-up.
-    updated: bool,
-    policy: AuthPolicy,
-}
-
 structure! {
+    /// One timer.
+    #[derive(Debug, Clone, Default)]
+    struct Countdown {
+        /// Value of Time, in milliseconds, at which it signals; [`Self::NEVER`] for one that was told not to. `None`: it
+        /// does not run.
+        deadline: Option<u64>,
+        signaled: bool,
+        /// It had signaled before the last `_TPM_Init` (TPMA_ACT_PRESERVE_SIGNALED).
+        preserved: bool,
+        /// It was set since the last start-up.
+        updated: bool,
+        policy: AuthPolicy,
+    }
+
     /// What TPM2_Shutdown(STATE) saves of a timer.
     #[derive(Debug, Clone)]
     pub(crate) struct SavedCountdown {
@@ -103,6 +104,22 @@ impl Countdown {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Countdowns {
     timers: [Countdown; TIMER_COUNT],
+}
+
+/// The timers as a snapshot of the TPM holds them.
+impl Marshal for Countdowns {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        let Self { timers } = self;
+        put_list(timers, sink);
+    }
+}
+
+impl Unmarshal for Countdowns {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let mut countdowns = Self::default();
+        reader.list_into(&mut countdowns.timers)?;
+        Ok(countdowns)
+    }
 }
 
 impl Countdowns {

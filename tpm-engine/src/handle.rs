@@ -1,7 +1,7 @@
 //! Handles (Part 1, 15; Part 2, 7) and the interface types that restrict them (Part 2, 9).
 
 use crate::alg::HashAlg;
-use crate::marshal::{Marshal, Reader, Sink, Unmarshal};
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal, optional};
 use crate::rc::{Rc, RcResult};
 
 /// TPM_HANDLE.
@@ -111,6 +111,8 @@ impl Marshal for Handle {
         self.0.marshal(sink);
     }
 }
+
+optional!(Handle);
 
 /// The interface type of a command's handle (TPMI_DH_* and TPMI_RH_*, Part 2, 9.3 ff.): which handles it accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -46,4 +46,5 @@ mod types;
 pub use commands::command_name;
 pub use platform::Platform;
 pub use profile::{ProfileName, UnknownProfile};
+pub use state::snapshot::{MAX_SNAPSHOT_SIZE, Snapshot, SnapshotError};
 pub use tpm::{Locality, MAX_COMMAND_SIZE, MAX_RESPONSE_SIZE, Manufacture, ResponseBuffer, StartError, Tpm};

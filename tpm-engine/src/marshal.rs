@@ -54,6 +54,15 @@ impl<'a> Reader<'a> {
         self.bytes(len)
     }
 
+    /// A list into places of which each has a value already; TPM_RC_SIZE when it has more entries than there are places.
+    pub(crate) fn list_into<T: Unmarshal>(&mut self, places: &mut [T]) -> RcResult<()> {
+        let count = usize::try_from(self.read::<u32>()?).map_err(|_| Rc::SIZE)?;
+        for place in places.get_mut(..count).ok_or(Rc::SIZE)? {
+            *place = self.read()?;
+        }
+        Ok(())
+    }
+
     /// Everything must have been read; TPM_RC_SIZE otherwise.
     pub(crate) fn finish(self) -> RcResult<()> {
         if self.rest.is_empty() { Ok(()) } else { Err(Rc::SIZE) }
@@ -151,7 +160,7 @@ macro_rules! integers {
     )*};
 }
 
-integers!(u8, u16, u32, u64, i32);
+integers!(u8, u16, u32, u64, i32, i64);
 
 /// TPMI_YES_NO (Part 2, 9.2).
 impl Unmarshal for bool {
@@ -255,10 +264,15 @@ impl<T: Unmarshal, const N: usize> Unmarshal for ArrayVec<T, N> {
 
 impl<T: Marshal, const N: usize> Marshal for ArrayVec<T, N> {
     fn marshal<S: Sink>(&self, sink: &mut S) {
-        u32::try_from(self.len()).unwrap_or(u32::MAX).marshal(sink);
-        for entry in self {
-            entry.marshal(sink);
-        }
+        put_list(self, sink);
+    }
+}
+
+/// A list: a 32-bit count and that many entries.
+pub(crate) fn put_list<S: Sink>(list: &[impl Marshal], sink: &mut S) {
+    u32::try_from(list.len()).unwrap_or(u32::MAX).marshal(sink);
+    for entry in list {
+        entry.marshal(sink);
     }
 }
 
@@ -290,6 +304,30 @@ impl<T: Marshal> Marshal for Sized2B<T> {
         put_sized(sink, &self.0.to_vec());
     }
 }
+
+/// Gives an optional value of a type a form of its own, which no structure of the specification has: whether it is there,
+/// then the value.
+macro_rules! optional {
+    ($($ty:ty),* $(,)?) => {$(
+        impl $crate::marshal::Unmarshal for Option<$ty> {
+            fn unmarshal(reader: &mut $crate::marshal::Reader<'_>) -> $crate::rc::RcResult<Self> {
+                Ok(if reader.read()? { Some(reader.read()?) } else { None })
+            }
+        }
+
+        impl $crate::marshal::Marshal for Option<$ty> {
+            fn marshal<S: $crate::marshal::Sink>(&self, sink: &mut S) {
+                self.is_some().marshal(sink);
+                if let Some(value) = self {
+                    value.marshal(sink);
+                }
+            }
+        }
+    )*};
+}
+pub(crate) use optional;
+
+optional!(u64);
 
 /// Declares a structure whose canonical form is its fields in order.
 macro_rules! structure {

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::crypto::rsa::RsaPrivate;
 use crate::handle::{Handle, Hierarchy, Name};
-use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal, optional, put_list, structure};
 use crate::rc::{Rc, RcResult};
 use crate::sequence::Sequence;
 use crate::types::public::{AnyPublic, PublicParms, Unique};
@@ -97,18 +97,17 @@ impl Unmarshal for RsaCache {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MaybeSensitive(pub(crate) Option<Sensitive>);
 
+optional!(Sensitive);
+
 impl Marshal for MaybeSensitive {
     fn marshal<S: Sink>(&self, sink: &mut S) {
-        self.0.is_some().marshal(sink);
-        if let Some(sensitive) = &self.0 {
-            sensitive.marshal(sink);
-        }
+        self.0.marshal(sink);
     }
 }
 
 impl Unmarshal for MaybeSensitive {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
-        Ok(Self(if reader.read()? { Some(reader.read()?) } else { None }))
+        reader.read().map(Self)
     }
 }
 
@@ -125,10 +124,54 @@ pub(crate) enum Loaded {
     Sequence(Box<Sequence>),
 }
 
+optional!(Loaded);
+
+/// What is loaded, as a snapshot of the TPM holds it.
+impl Marshal for Loaded {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        match self {
+            Self::Object(object) => {
+                0u8.marshal(sink);
+                object.marshal(sink);
+            }
+            Self::Sequence(sequence) => {
+                1u8.marshal(sink);
+                sequence.marshal(sink);
+            }
+        }
+    }
+}
+
+impl Unmarshal for Loaded {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        Ok(match reader.read::<u8>()? {
+            0 => Self::Object(Arc::new(reader.read()?)),
+            1 => Self::Sequence(Box::new(reader.read()?)),
+            _ => return Err(Rc::VALUE),
+        })
+    }
+}
+
 /// The slots of transient objects and sequences.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Objects {
     slots: [Option<Loaded>; MAX_LOADED_OBJECTS],
+}
+
+/// Every slot with what is in it: a program with more slots reads what one with fewer wrote.
+impl Marshal for Objects {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        let Self { slots } = self;
+        put_list(slots, sink);
+    }
+}
+
+impl Unmarshal for Objects {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let mut objects = Self::default();
+        reader.list_into(&mut objects.slots)?;
+        Ok(objects)
+    }
 }
 
 impl Objects {

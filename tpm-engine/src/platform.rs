@@ -51,6 +51,16 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The name of the record that is changed.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key } => key,
+        }
+    }
+}
+
 /// Durable records: the TPM's NV memory.
 pub trait NvStore: Send {
     /// All records, in any order. Empty for a TPM that has never been manufactured.

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use crate::alg::HashAlg;
 use crate::bytes::Digest;
 use crate::handle::{Handle, HandleType};
-use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal, put_list, structure};
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 use crate::types::symmetric::SymDef;
@@ -212,8 +212,38 @@ structure! {
     }
 }
 
+/// A slot as a snapshot of the TPM holds it.
+impl Marshal for Slot {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        match self {
+            Self::Free => 0u8.marshal(sink),
+            Self::Loaded(session) => {
+                1u8.marshal(sink);
+                session.marshal(sink);
+            }
+            Self::Saved { context_id } => {
+                2u8.marshal(sink);
+                context_id.marshal(sink);
+            }
+        }
+    }
+}
+
+impl Unmarshal for Slot {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        Ok(match reader.read::<u8>()? {
+            0 => Self::Free,
+            1 => Self::Loaded(reader.read()?),
+            2 => Self::Saved {
+                context_id: reader.read()?,
+            },
+            _ => return Err(Rc::VALUE),
+        })
+    }
+}
+
 /// All sessions.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Sessions {
     slots: Box<[Slot]>,
     /// Number of the next saved session context.
@@ -226,6 +256,25 @@ impl Default for Sessions {
             slots: vec![Slot::Free; MAX_ACTIVE_SESSIONS].into_boxed_slice(),
             context_counter: 1,
         }
+    }
+}
+
+impl Marshal for Sessions {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        let Self { slots, context_counter } = self;
+        context_counter.marshal(sink);
+        put_list(slots, sink);
+    }
+}
+
+impl Unmarshal for Sessions {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let mut sessions = Self {
+            context_counter: reader.read()?,
+            ..Self::default()
+        };
+        reader.list_into(&mut sessions.slots)?;
+        Ok(sessions)
     }
 }
 

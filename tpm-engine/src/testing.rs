@@ -102,22 +102,28 @@ impl Bench {
     }
 
     fn with_profile(memory: Memory, profile: ProfileName) -> Self {
+        let empty = memory.records.lock().unwrap().is_empty();
+        let mut bench = Self::with(memory, 1, |platform| {
+            if empty {
+                Tpm::manufacture(platform, &Manufacture { profile }).unwrap()
+            } else {
+                Tpm::load(platform).unwrap()
+            }
+        });
+        bench.tpm.power_on();
+        bench
+    }
+
+    /// A TPM that `make` makes on a platform of tests, whose entropy begins with this number.
+    pub(crate) fn with(memory: Memory, entropy: u64, make: impl FnOnce(Platform) -> Tpm) -> Self {
         let (clock, cancel, presence) = (ManualClock::default(), Arc::default(), Arc::default());
-        let platform = Platform {
-            entropy: Box::new(Counting(1)),
+        let tpm = make(Platform {
+            entropy: Box::new(Counting(entropy)),
             clock: Box::new(clock.clone()),
             store: Box::new(memory.clone()),
             cancel: Arc::clone(&cancel),
             physical_presence: Arc::clone(&presence),
-        };
-        let empty = memory.records.lock().unwrap().is_empty();
-        let mut tpm = if empty {
-            Tpm::manufacture(platform, &Manufacture { profile })
-        } else {
-            Tpm::load(platform)
-        }
-        .unwrap();
-        tpm.power_on();
+        });
         Self {
             tpm,
             memory,

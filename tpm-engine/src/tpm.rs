@@ -251,7 +251,7 @@ impl Tpm {
         ))
     }
 
-    fn assemble(
+    pub(crate) fn assemble(
         nv: NvMemory,
         profile: &'static Profile,
         mut rng: HmacDrbg,
@@ -309,13 +309,7 @@ impl Tpm {
         self.nv.roll_back();
         self.timer.advance(self.platform_clock.as_mut());
         self.countdowns = Watched::new(self.countdowns.after_init(self.timer.time));
-        self.timer = Timer::new(&self.nv.clock, self.platform_clock.as_mut());
-        self.sessions = Sessions::default();
-        self.objects.clear();
-        self.exclusive_audit = None;
-        self.hash_sequence = None;
-        self.pcrs = Watched::new(PcrValues::new(&self.nv.pcr.banks));
-        self.pcr_reallocated = false;
+        self.forget();
         if let Err(name) = self_test::at_start() {
             self.phase = Phase::Failed(name);
             return;
@@ -327,6 +321,17 @@ impl Tpm {
             }
             Err(_) => Phase::Failed("the entropy source failed"),
         };
+    }
+
+    /// What no TPM knows any more after `_TPM_Init`.
+    pub(crate) fn forget(&mut self) {
+        self.timer = Timer::new(&self.nv.clock, self.platform_clock.as_mut());
+        self.sessions = Sessions::default();
+        self.objects.clear();
+        self.exclusive_audit = None;
+        self.hash_sequence = None;
+        self.pcrs = Watched::new(PcrValues::new(&self.nv.pcr.banks));
+        self.pcr_reallocated = false;
     }
 
     /// `_TPM_Hash_Start` (Part 3, 22.10): begins an H-CRTM event sequence before TPM2_Startup, a D-RTM one after it.
@@ -413,7 +418,8 @@ impl Tpm {
     /// # Errors
     /// When the store cannot commit.
     pub fn flush(&mut self) -> Result<(), StoreError> {
-        if self.phase != Phase::Off {
+        // Whoever goes on from volatile state that was stored has the clock in it.
+        if self.phase != Phase::Off && self.nv.volatile.is_none() {
             self.timer.advance(self.platform_clock.as_mut());
             self.record_clock(true);
         }
@@ -470,7 +476,7 @@ impl ResetState {
 }
 
 /// A random number generator with full entropy (SP 800-90A, 8.6.7: 256 bits and a nonce of 128).
-fn seeded_rng(entropy: &mut dyn Entropy) -> Result<HmacDrbg, EntropyError> {
+pub(crate) fn seeded_rng(entropy: &mut dyn Entropy) -> Result<HmacDrbg, EntropyError> {
     let mut seed = Zeroizing::new([0u8; 48]);
     entropy.fill(&mut *seed)?;
     Ok(HmacDrbg::new(&*seed, &[], b"vhost-device-tpm"))
@@ -551,6 +557,7 @@ fn factory_state(rng: &mut HmacDrbg, profile: &Profile) -> Persistent {
             algorithm_set: 0,
         }),
         saved: None,
+        volatile: None,
         clock: Arc::new(ClockRecord {
             clock: 0,
             safe: true,

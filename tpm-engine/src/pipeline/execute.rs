@@ -39,6 +39,11 @@ impl Tpm {
     }
 
     fn run(&mut self, command: &[u8], out: &mut [u8]) -> RcResult<usize> {
+        if self.nv.volatile.is_some() {
+            // What was stored for another process is void as soon as this one goes on.
+            self.nv.change().volatile = None;
+            self.nv.commit()?;
+        }
         if self.phase == Phase::Started {
             self.pass_time()?;
         }

@@ -5,7 +5,11 @@ pub(crate) mod nv_memory;
 pub(crate) mod orderly;
 pub(crate) mod pcr;
 pub(crate) mod persistent;
+pub(crate) mod snapshot;
 pub(crate) mod time;
+
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal};
+use crate::rc::RcResult;
 
 /// State that TPM2_Shutdown saves. Changing it after a shutdown makes that shutdown void, so changes are noticed.
 #[derive(Debug, Default)]
@@ -17,6 +21,17 @@ pub(crate) struct Watched<T> {
 impl<T> Watched<T> {
     pub(crate) fn new(value: T) -> Self {
         Self { value, changed: true }
+    }
+
+    /// A copy that counts as changed if this does.
+    pub(crate) fn duplicate(&self) -> Self
+    where
+        T: Clone,
+    {
+        Self {
+            value: self.value.clone(),
+            changed: self.changed,
+        }
     }
 
     /// Write access; the value counts as changed from now on.
@@ -35,5 +50,23 @@ impl<T> std::ops::Deref for Watched<T> {
     type Target = T;
     fn deref(&self) -> &T {
         &self.value
+    }
+}
+
+impl<T: Marshal> Marshal for Watched<T> {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        let Self { value, changed } = self;
+        changed.marshal(sink);
+        value.marshal(sink);
+    }
+}
+
+impl<T: Unmarshal> Unmarshal for Watched<T> {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let changed = reader.read()?;
+        Ok(Self {
+            value: reader.read()?,
+            changed,
+        })
     }
 }

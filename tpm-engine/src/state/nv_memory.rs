@@ -4,13 +4,13 @@
 //! hands exactly these to the store as one atomic change, and only then lets the command succeed. When the store
 //! cannot, the working copy goes back to the committed one: nothing has changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::persistent::Persistent;
 use crate::handle::Handle;
 use crate::marshal::{Marshal, Reader, Unmarshal};
-use crate::platform::{Change, NvStore, StoreError};
+use crate::platform::{Change, NvStore, Record, StoreError};
 use crate::profile::Profile;
 use crate::rc::{Rc, RcResult};
 
@@ -28,6 +28,7 @@ mod key {
     pub(super) const AUDIT: u8 = b'A';
     pub(super) const MANAGEMENT: u8 = b'Y';
     pub(super) const SAVED: u8 = b'S';
+    pub(super) const VOLATILE: u8 = b'V';
     pub(super) const CLOCK: u8 = b'T';
     pub(super) const NV_INDEX: u8 = b'n';
     pub(super) const OBJECT: u8 = b'o';
@@ -64,11 +65,7 @@ impl NvMemory {
         profile: &'static Profile,
         state: Persistent,
     ) -> Result<Self, StoreError> {
-        let mut changes = difference(None, &state);
-        let mut marker = FORMAT.to_be_bytes().to_vec();
-        marker.extend_from_slice(profile.name.as_bytes());
-        changes.push(put(vec![key::MANUFACTURED], &marker));
-        store.commit(&changes)?;
+        store.commit(&all(profile, &state))?;
         Ok(Self {
             store,
             committed: state.clone(),
@@ -79,12 +76,7 @@ impl NvMemory {
 
     /// Reads the state that the store holds.
     pub(crate) fn load(mut store: Box<dyn NvStore>) -> Result<(Self, &'static Profile), LoadError> {
-        let mut records: BTreeMap<Vec<u8>, Vec<u8>> = store.load()?.into_iter().collect();
-        if records.is_empty() {
-            return Err(LoadError::Empty);
-        }
-        let profile = profile_of(records.remove([key::MANUFACTURED].as_slice()))?;
-        let state = decode(records, profile)?;
+        let (state, profile) = from_records(store.load()?)?;
         Ok((
             Self {
                 store,
@@ -94,6 +86,41 @@ impl NvMemory {
             },
             profile,
         ))
+    }
+
+    /// All records as the store has them, but for what was stored of volatile state.
+    pub(crate) fn records(&self, profile: &'static Profile) -> Vec<Record> {
+        let state = Persistent {
+            volatile: None,
+            ..self.committed.clone()
+        };
+        let puts = all(profile, &state).into_iter().filter_map(|change| match change {
+            Change::Put { key, value } => Some((key, value)),
+            Change::Delete { .. } => None,
+        });
+        puts.collect()
+    }
+
+    /// Puts another TPM into the place of this one, as one change.
+    pub(crate) fn replace(&mut self, profile: &'static Profile, state: Persistent) -> Result<(), StoreError> {
+        let mut changes = all(profile, &state);
+        let names = |changes: &[Change]| {
+            changes
+                .iter()
+                .map(|change| change.key().to_vec())
+                .collect::<BTreeSet<_>>()
+        };
+        let stays = names(&changes);
+        let gone = names(&difference(None, &self.committed)).into_iter();
+        changes.extend(
+            gone.filter(|key| !stays.contains(key))
+                .map(|key| Change::Delete { key }),
+        );
+        self.store.commit(&changes)?;
+        self.committed = state.clone();
+        self.working = state;
+        self.dirty = false;
+        Ok(())
     }
 
     /// Write access to the working copy.
@@ -140,6 +167,25 @@ fn put(key: Vec<u8>, value: &[u8]) -> Change {
     }
 }
 
+/// The changes that make a TPM in an empty store.
+fn all(profile: &'static Profile, state: &Persistent) -> Vec<Change> {
+    let mut changes = difference(None, state);
+    let mut marker = FORMAT.to_be_bytes().to_vec();
+    marker.extend_from_slice(profile.name.as_bytes());
+    changes.push(put(vec![key::MANUFACTURED], &marker));
+    changes
+}
+
+/// The state that records make, and the profile under which it was made.
+pub(crate) fn from_records(records: Vec<Record>) -> Result<(Persistent, &'static Profile), LoadError> {
+    let mut records: BTreeMap<Vec<u8>, Vec<u8>> = records.into_iter().collect();
+    if records.is_empty() {
+        return Err(LoadError::Empty);
+    }
+    let profile = profile_of(records.remove([key::MANUFACTURED].as_slice()))?;
+    Ok((decode(records, profile)?, profile))
+}
+
 /// The changes that turn `old` into `new`. Records are compared by pointer: whoever changes one makes it anew.
 fn difference(old: Option<&Persistent>, new: &Persistent) -> Vec<Change> {
     // Taken apart exhaustively, so that a record that is never written does not compile.
@@ -151,6 +197,7 @@ fn difference(old: Option<&Persistent>, new: &Persistent) -> Vec<Change> {
         audit,
         management,
         saved,
+        volatile,
         clock,
         nv,
         objects,
@@ -173,11 +220,8 @@ fn difference(old: Option<&Persistent>, new: &Persistent) -> Vec<Change> {
         management,
     );
     single(&mut changes, key::CLOCK, old.map(|old| &old.clock), clock);
-    match (old.and_then(|old| old.saved.as_ref()), saved) {
-        (old, Some(saved)) => single(&mut changes, key::SAVED, old, saved),
-        (Some(_), None) => changes.push(Change::Delete { key: vec![key::SAVED] }),
-        (None, None) => {}
-    }
+    optional(&mut changes, key::SAVED, old.map(|old| &old.saved), saved);
+    optional(&mut changes, key::VOLATILE, old.map(|old| &old.volatile), volatile);
     keyed(&mut changes, key::NV_INDEX, old.map(|old| &old.nv), nv);
     keyed(&mut changes, key::OBJECT, old.map(|old| &old.objects), objects);
     changes
@@ -186,6 +230,15 @@ fn difference(old: Option<&Persistent>, new: &Persistent) -> Vec<Change> {
 fn single<T: Marshal>(changes: &mut Vec<Change>, name: u8, old: Option<&Arc<T>>, new: &Arc<T>) {
     if !old.is_some_and(|old| Arc::ptr_eq(old, new)) {
         changes.push(put(vec![name], &new.to_vec()));
+    }
+}
+
+/// A record that need not be there.
+fn optional<T: Marshal>(changes: &mut Vec<Change>, name: u8, old: Option<&Option<Arc<T>>>, new: &Option<Arc<T>>) {
+    match (old.and_then(Option::as_ref), new) {
+        (old, Some(new)) => single(changes, name, old, new),
+        (Some(_), None) => changes.push(Change::Delete { key: vec![name] }),
+        (None, None) => {}
     }
 }
 
@@ -237,7 +290,7 @@ fn decode(mut records: BTreeMap<Vec<u8>, Vec<u8>>, profile: &'static Profile) ->
     let mut one = |name: u8| (vec![name], records.remove([name].as_slice()));
     let (hierarchies, da, counters) = (one(key::HIERARCHIES), one(key::DICTIONARY_ATTACK), one(key::COUNTERS));
     let (pcr, audit, clock, saved) = (one(key::PCR), one(key::AUDIT), one(key::CLOCK), one(key::SAVED));
-    let management = one(key::MANAGEMENT);
+    let (management, volatile) = (one(key::MANAGEMENT), one(key::VOLATILE));
     let mut state = Persistent {
         hierarchies: required(hierarchies, profile)?,
         da: required(da, profile)?,
@@ -246,10 +299,8 @@ fn decode(mut records: BTreeMap<Vec<u8>, Vec<u8>>, profile: &'static Profile) ->
         audit: required(audit, profile)?,
         management: required(management, profile)?,
         clock: required(clock, profile)?,
-        saved: match saved {
-            (_, None) => None,
-            present => Some(required(present, profile)?),
-        },
+        saved: if_present(saved, profile)?,
+        volatile: if_present(volatile, profile)?,
         nv: BTreeMap::new(),
         objects: BTreeMap::new(),
     };
@@ -272,6 +323,16 @@ fn decode(mut records: BTreeMap<Vec<u8>, Vec<u8>>, profile: &'static Profile) ->
         }
     }
     Ok(state)
+}
+
+fn if_present<T: Unmarshal>(
+    record: (Vec<u8>, Option<Vec<u8>>),
+    profile: &'static Profile,
+) -> Result<Option<Arc<T>>, LoadError> {
+    match record {
+        (_, None) => Ok(None),
+        present => required(present, profile).map(Some),
+    }
 }
 
 fn required<T: Unmarshal>(

@@ -203,6 +203,28 @@ impl Hierarchies {
     }
 }
 
+/// Volatile state as a snapshot, which fills its record.
+pub(crate) struct StoredVolatile(pub(crate) Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for StoredVolatile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StoredVolatile({} bytes)", self.0.len())
+    }
+}
+
+impl Marshal for StoredVolatile {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        sink.put(&self.0);
+    }
+}
+
+impl Unmarshal for StoredVolatile {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let all = reader.rest().len();
+        Ok(Self(Zeroizing::new(reader.bytes(all)?.to_vec())))
+    }
+}
+
 /// All that persists. Each record is shared, so that a copy is cheap and a change is seen by comparing pointers.
 #[derive(Debug, Clone)]
 pub(crate) struct Persistent {
@@ -214,6 +236,9 @@ pub(crate) struct Persistent {
     pub(crate) management: Arc<Management>,
     /// What TPM2_Shutdown saved; `None` after it was used or made void.
     pub(crate) saved: Option<Arc<super::orderly::SavedState>>,
+    /// The volatile state that another process is to go on from (see [`super::snapshot`]); `None` after it was used or
+    /// made void.
+    pub(crate) volatile: Option<Arc<StoredVolatile>>,
     /// The clock as last written (Part 1, 36.3).
     pub(crate) clock: Arc<super::orderly::ClockRecord>,
     pub(crate) nv: BTreeMap<Handle, Arc<NvIndex>>,

@@ -1,7 +1,9 @@
 //! Time and Clock (Part 1, 36).
 
 use super::orderly::ClockRecord;
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal};
 use crate::platform::Clock;
+use crate::rc::RcResult;
 
 /// How far Clock may run ahead of its NV copy, in milliseconds: 2^22, the most that Part 1, 36.3.2 allows, so that
 /// keeping time costs a write every 70 minutes and no command pays for it otherwise.
@@ -48,6 +50,12 @@ impl Timer {
         }
     }
 
+    /// From now on the host's time counts: none has passed since the timer was put into a snapshot, as the guest did not
+    /// run meanwhile.
+    pub(crate) fn go_on(&mut self, clock: &mut dyn Clock) {
+        self.last = clock.now_ms();
+    }
+
     /// Time as what differences are made of: a moment before `_TPM_Init` is negative.
     pub(crate) fn signed_time(&self) -> i64 {
         i64::try_from(self.time).unwrap_or(i64::MAX)
@@ -90,5 +98,41 @@ impl Timer {
             .rate
             .saturating_add(step)
             .clamp(-Self::RATE_LIMIT, Self::RATE_LIMIT);
+    }
+}
+
+/// The timer as a snapshot of the TPM holds it, to be used after [`Timer::go_on`]: the time of one host means nothing to
+/// another.
+impl Marshal for Timer {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        let Self {
+            last: _,
+            time,
+            clock,
+            safe,
+            renew_at,
+            rate,
+            remainder,
+        } = self;
+        time.marshal(sink);
+        clock.marshal(sink);
+        safe.marshal(sink);
+        renew_at.marshal(sink);
+        rate.marshal(sink);
+        remainder.marshal(sink);
+    }
+}
+
+impl Unmarshal for Timer {
+    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        Ok(Self {
+            last: 0,
+            time: reader.read()?,
+            clock: reader.read()?,
+            safe: reader.read()?,
+            renew_at: reader.read()?,
+            rate: reader.read()?,
+            remainder: reader.read()?,
+        })
     }
 }
