@@ -31,7 +31,7 @@ use super::persistent::{Persistent, StoredVolatile};
 use crate::alg::HashAlg;
 use crate::countdown::Countdowns;
 use crate::crypto::hash::hash;
-use crate::marshal::{Marshal, Reader, Sink, Unmarshal};
+use crate::marshal::{Marshal, Reader, Sink};
 use crate::platform::{Platform, Record, StoreError};
 use crate::profile::Profile;
 use crate::rc::Rc;
