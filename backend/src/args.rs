@@ -52,6 +52,11 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ID")]
     instance_id: Option<InstanceId>,
 
+    /// File, kept where nobody who can put back an old state can write, with a counter by which such a state is refused;
+    /// created with the TPM
+    #[arg(long, value_name = "FILE")]
+    anchor: Option<PathBuf>,
+
     /// UNIX socket of swtpm's control channel, for Cloud Hypervisor and QEMU
     #[arg(long, value_name = "CTRL.SOCK")]
     swtpm_socket: Option<PathBuf>,
@@ -123,6 +128,8 @@ pub(crate) struct Config {
     /// Where the key of an encrypted state comes from.
     pub(crate) key: Option<KeySource>,
     pub(crate) instance: Option<InstanceId>,
+    /// Where the counter is that an old state is told by.
+    pub(crate) anchor: Option<PathBuf>,
     pub(crate) swtpm_socket: Option<PathBuf>,
     pub(crate) swtpm_tcp: Option<SocketAddr>,
     pub(crate) socket_path: Option<PathBuf>,
@@ -148,6 +155,7 @@ impl TryFrom<ServeArgs> for Config {
             state_dir,
             key,
             instance_id,
+            anchor,
             swtpm_socket,
             swtpm_tcp,
             socket_path,
@@ -168,6 +176,7 @@ impl TryFrom<ServeArgs> for Config {
             state_dir,
             key: key.into(),
             instance: instance_id,
+            anchor,
             swtpm_socket,
             swtpm_tcp,
             socket_path,

@@ -51,6 +51,7 @@ fn serve(args: ServeArgs) -> Result<(), Error> {
     let access = Access {
         key: config.key.as_ref().map(OperatorKey::load).transpose()?,
         instance: config.instance.clone(),
+        anchor: config.anchor.clone(),
     };
     let device = Arc::new(Device::open(config, &access)?);
     drop(access);

@@ -270,6 +270,28 @@ fn an_exported_tpm_is_imported_under_another_key() {
 }
 
 #[test]
+fn a_state_that_is_older_than_its_anchor_is_refused() {
+    let place = Place::new();
+    let (key, anchor) = (place.text("one"), place.text("anchor"));
+    let args = ["--key-file", &key, "--anchor", &anchor];
+    place.make(&args);
+    copy(&place.path("tpm"), &place.path("backup"));
+    let daemon = place.daemon(&args);
+    assert_eq!(daemon.control().attach().run(&increment())[6..10], [0; 4]);
+    daemon.signal(Signal::KILL);
+    daemon.end();
+    assert_eq!(place.value(&args), 2);
+    std::fs::remove_dir_all(place.path("tpm")).unwrap();
+    std::fs::rename(place.path("backup"), place.path("tpm")).unwrap();
+    place.daemon_refused(&args, "is not the newest");
+    place.daemon_refused(&args[..2], "no --anchor was given");
+    place.done("restore", "tpm", &args);
+    assert_eq!(place.value(&args), 1);
+    let info = place.done("info", "tpm", &args[..2]);
+    assert!(info.contains("anchored    yes"), "{info}");
+}
+
+#[test]
 fn info_says_what_is_there() {
     let place = Place::new();
     place.refused("info", "tpm", &[], "holds no TPM");

@@ -51,6 +51,10 @@ pub(crate) struct RestoreArgs {
     /// Name of the instance that the TPM belongs to from now on; nobody's without
     #[arg(long, value_name = "ID")]
     pub(super) instance_id: Option<InstanceId>,
+
+    /// File, kept elsewhere, of the counter for which this state is the newest from now on; without, it has none
+    #[arg(long, value_name = "FILE")]
+    pub(super) anchor: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -22,12 +22,13 @@ impl Info<'_> {
     pub(super) fn to_text(&self) -> String {
         let instance = self.head.instance.as_ref();
         format!(
-            "directory   {}\ntpm         {}\nprofile     {}\ninstance    {}\nencrypted   {}\ngeneration  {}\nrecords     {}\n",
+            "directory   {}\ntpm         {}\nprofile     {}\ninstance    {}\nencrypted   {}\nanchored    {}\ngeneration  {}\nrecords     {}\n",
             self.directory.display(),
             self.number(),
             self.profile,
             instance.map_or("none", |instance| instance.as_str()),
-            if self.encrypted { "yes" } else { "no" },
+            yes_or_no(self.encrypted),
+            yes_or_no(self.head.anchored),
             self.head.generation,
             self.records
         )
@@ -37,17 +38,22 @@ impl Info<'_> {
         // The names of instances need no escapes.
         let instance = self.head.instance.as_ref();
         format!(
-            "{{\"directory\":{},\"tpm\":\"{}\",\"profile\":\"{}\",\"instance\":{},\"encrypted\":{},\"generation\":{},\
+            "{{\"directory\":{},\"tpm\":\"{}\",\"profile\":\"{}\",\"instance\":{},\"encrypted\":{},\"anchored\":{},\"generation\":{},\
              \"records\":{}}}\n",
             quoted(&self.directory.to_string_lossy()),
             self.number(),
             self.profile,
             instance.map_or("null".to_owned(), |instance| format!("\"{instance}\"")),
             self.encrypted,
+            self.head.anchored,
             self.head.generation,
             self.records
         )
     }
+}
+
+fn yes_or_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
 }
 
 /// A string of JSON.

@@ -99,7 +99,7 @@ pub(crate) fn rekey(args: RekeyArgs) -> Result<(), ManageError> {
         }
         old => {
             let (directory, contents) = open(&state_dir, old.as_ref())?.into_contents()?;
-            store::replace(&directory, Some(&new), old.as_ref(), &contents)?;
+            store::replace(&directory, Some(&new), old.as_ref(), &contents.succeeding())?;
             info!("the state in {} is encrypted anew", state_dir.display());
         }
     }
@@ -112,13 +112,14 @@ pub(crate) fn restore(args: RestoreArgs) -> Result<(), ManageError> {
         state_dir,
         key,
         instance_id,
+        anchor,
     } = args;
     let mut store = open(&state_dir, load(key.into())?.as_ref())?;
     match &instance_id {
         Some(instance) => info!("the TPM in {} is kept for the instance {instance}", state_dir.display()),
         None => info!("the TPM in {} is kept and belongs to no instance", state_dir.display()),
     }
-    store.assign(instance_id)?;
+    store.keep(instance_id, anchor.as_deref())?;
     Ok(store::mark(&state_dir)?)
 }
 
@@ -211,7 +212,7 @@ pub(crate) fn import(args: ImportArgs) -> Result<(), ManageError> {
     if directory.is_occupied() {
         return Err(ManageError::Occupied(state_dir));
     }
-    store::replace(&directory, key.as_ref(), None, &contents)?;
+    store::replace(&directory, key.as_ref(), None, &contents.succeeding())?;
     store::mark(&state_dir)?;
     info!(
         "{} holds the TPM of {}, of profile {profile}",

@@ -88,4 +88,37 @@ pub(crate) enum OpenError {
         owner: InstanceId,
         given: Option<InstanceId>,
     },
+    #[error("the anchor {anchor} cannot be read or written", anchor = .0.display())]
+    Anchor(PathBuf, #[source] io::Error),
+    #[error(
+        "the TPM in {directory} has a counter elsewhere, by which it is known to be the newest, and no --anchor was given; \
+         give it, or do without from now on by `vhost-device-tpm restore` without --anchor",
+        directory = .0.display()
+    )]
+    NoAnchor(PathBuf),
+    #[error(
+        "the anchor {anchor} of the TPM in {directory} is gone; put it back, or, if you know that the state is the newest, \
+         make a new one with `vhost-device-tpm restore --anchor`",
+        anchor = .anchor.display(), directory = .directory.display()
+    )]
+    AnchorGone { directory: PathBuf, anchor: PathBuf },
+    #[error(
+        "the anchor {anchor} is not that of the TPM in {directory} but another's, or the TPM that it is of is gone; give \
+         each TPM an anchor of its own",
+        anchor = .anchor.display(), directory = .directory.display()
+    )]
+    OtherAnchor { directory: PathBuf, anchor: PathBuf },
+    #[error(
+        "the state in {directory} is not the newest: it is of generation {found}, and the anchor {anchor} has seen \
+         generation {newest}{fork}; put the newest back, or, if you mean to go back to this one, say so with \
+         `vhost-device-tpm restore --anchor`",
+        directory = .directory.display(), anchor = .anchor.display(),
+        fork = if .found == .newest { ", but with other contents" } else { "" }
+    )]
+    RolledBack {
+        directory: PathBuf,
+        anchor: PathBuf,
+        found: u64,
+        newest: u64,
+    },
 }

@@ -2,6 +2,8 @@
 //!
 //! `docs/architecture/store.md` says why this database, and what the encryption is good for.
 
+mod anchor;
+mod checks;
 mod data_key;
 mod directory;
 mod error;
@@ -13,14 +15,15 @@ mod tests;
 mod transfer;
 mod vault;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tpm_engine::platform::{Change, NvStore, Record, StoreError};
-use tracing::{error, info};
+use tracing::error;
 use zeroize::Zeroizing;
 
 use crate::keys::OperatorKey;
 use crate::keys::cipher::random;
+use anchor::{Anchor, Mark};
 use data_key::DataKey;
 pub(crate) use data_key::rekey;
 pub(crate) use directory::{Directory, mark, may_be_made, replace as replace_file};
@@ -40,6 +43,8 @@ pub(crate) struct Access {
     pub(crate) key: Option<OperatorKey>,
     /// The virtual machine whose TPM it is.
     pub(crate) instance: Option<InstanceId>,
+    /// Where a counter is kept by which an old state is told from the newest.
+    pub(crate) anchor: Option<PathBuf>,
 }
 
 /// Names and values of records, in the clear.
@@ -49,6 +54,14 @@ pub(crate) type Records = Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>;
 pub(crate) struct Contents {
     pub(crate) head: Head,
     pub(crate) records: Records,
+}
+
+impl Contents {
+    /// The contents of a state that takes the place of another of the same TPM.
+    pub(crate) fn succeeding(mut self) -> Self {
+        self.head.generation = self.head.generation.saturating_add(1);
+        self
+    }
 }
 
 /// How the records are stored.
@@ -63,7 +76,10 @@ enum Protection {
 pub(crate) struct Store {
     rows: Rows,
     head: Head,
+    /// What tells the root record from others of its generation.
+    fingerprint: [u8; 32],
     protection: Protection,
+    anchor: Option<Box<dyn Anchor>>,
     directory: Directory,
 }
 
@@ -83,6 +99,8 @@ impl Store {
             (rows, found) = read(&directory)?;
         }
         let mut store = Self::assemble(directory, rows, found, access.key.as_ref())?;
+        store.check_instance(access.instance.as_ref())?;
+        store.check_age(access.anchor.as_deref())?;
         store.claim(access.instance.as_ref())?;
         Ok(store)
     }
@@ -108,11 +126,14 @@ impl Store {
             }
             return Ok(Self {
                 head: Head::new(new_number()?, None),
+                fingerprint: root::fingerprint(&[]),
                 protection: Protection::Plain,
+                anchor: None,
                 rows,
                 directory,
             });
         };
+        let fingerprint = root::fingerprint(&root);
         let Root { head, sealing } = Root::parse(&root).map_err(|error| damaged(error.into()))?;
         let protection = match (sealing, key) {
             (None, None) => Protection::Plain,
@@ -139,36 +160,11 @@ impl Store {
         Ok(Self {
             rows,
             head,
+            fingerprint,
             protection,
+            anchor: None,
             directory,
         })
-    }
-
-    /// Checks that the state is this instance's. One that is nobody's becomes its.
-    fn claim(&mut self, given: Option<&InstanceId>) -> Result<(), OpenError> {
-        match (&self.head.instance, given) {
-            (None, None) => Ok(()),
-            (Some(owner), Some(given)) if owner == given => Ok(()),
-            (None, Some(given)) => {
-                info!("the TPM belongs to the instance {given} from now on");
-                self.assign(Some(given.clone()))
-            }
-            (Some(owner), given) => Err(OpenError::Instance {
-                directory: self.directory.path().to_owned(),
-                owner: owner.clone(),
-                given: given.cloned(),
-            }),
-        }
-    }
-
-    /// Makes the state that of another instance, or nobody's.
-    pub(crate) fn assign(&mut self, instance: Option<InstanceId>) -> Result<(), OpenError> {
-        let head = Head {
-            instance,
-            ..self.head.clone()
-        };
-        self.advance(head, &[])
-            .map_err(|cause| OpenError::Write(self.directory.state(), cause))
     }
 
     /// Whether the state is encrypted.
@@ -208,21 +204,48 @@ impl Store {
             .generation
             .checked_add(1)
             .ok_or("it has no generations left")?;
-        match &mut self.protection {
-            Protection::Plain => {
-                let mut rows = changes.to_vec();
-                rows.push(put(ROOT, head.to_plain()));
-                self.rows.write(&rows)?;
-            }
-            Protection::Sealed { vault, tags } => {
-                let mut new_tags = tags.clone();
-                let rows = seal(vault, &head, &mut new_tags, changes)?;
-                self.rows.write(&rows)?;
-                *tags = new_tags;
-            }
+        let (rows, new) = self.protection.rows(&head, changes)?;
+        let undo = self.rows.write(&rows)?;
+        let fingerprint = fingerprint(&rows);
+        let mark = Mark {
+            tpm: head.tpm,
+            generation: head.generation,
+            fingerprint,
+        };
+        // After the state: an anchor that is behind by the commit that was not answered is no rollback, one that is
+        // ahead of the state is.
+        if let Some(anchor) = &mut self.anchor
+            && let Err(error) = anchor.set(&mark)
+        {
+            self.take_back(&head, undo)?;
+            return Err(format!("the anchor cannot be written: {error}").into());
         }
         self.head = head;
+        self.fingerprint = fingerprint;
+        if let (Protection::Sealed { tags, .. }, Some(new)) = (&mut self.protection, new) {
+            *tags = new;
+        }
         Ok(())
+    }
+
+    /// Takes a commit back whose anchor could not be set. It may have been set all the same, so the state goes on to a
+    /// generation of its own and not back.
+    fn take_back(&mut self, failed: &Head, undo: Vec<Change>) -> Result<(), Cause> {
+        let mut head = self.head.clone();
+        head.generation = failed.generation.checked_add(1).ok_or("it has no generations left")?;
+        let root = match self.protection.rows(&head, &[]) {
+            Ok((root, _)) => root,
+            Err(error) => {
+                self.rows.write_now_or_first(undo)?;
+                return Err(error);
+            }
+        };
+        self.fingerprint = fingerprint(&root);
+        self.head = head;
+        let records = undo
+            .into_iter()
+            .filter(|(Change::Put { key, .. } | Change::Delete { key })| key != ROOT);
+        self.rows.write_now_or_first(records.chain(root).collect())
     }
 }
 
@@ -245,6 +268,31 @@ fn put(name: &[u8], value: Vec<u8>) -> Change {
     Change::Put {
         key: name.to_vec(),
         value,
+    }
+}
+
+/// The fingerprint of the root record, which is the last of a commit's rows.
+fn fingerprint(rows: &[Change]) -> [u8; 32] {
+    match rows.last() {
+        Some(Change::Put { value, .. }) => root::fingerprint(value),
+        _ => root::fingerprint(&[]),
+    }
+}
+
+impl Protection {
+    /// The rows of changes and, last, of the root record that goes with them; and the tags of all records after them.
+    fn rows(&self, head: &Head, changes: &[Change]) -> Result<(Vec<Change>, Option<Tags>), Cause> {
+        match self {
+            Self::Plain => {
+                let mut rows = changes.to_vec();
+                rows.push(put(ROOT, head.to_plain(&*random()?)));
+                Ok((rows, None))
+            }
+            Self::Sealed { vault, tags } => {
+                let mut tags = tags.clone();
+                Ok((seal(vault, head, &mut tags, changes)?, Some(tags)))
+            }
+        }
     }
 }
 
@@ -286,8 +334,10 @@ pub(crate) fn new_number() -> Result<Number, OpenError> {
 
 /// Makes an empty state, in which a TPM can be made.
 fn make(directory: &Directory, access: &Access) -> Result<(), OpenError> {
+    let mut head = Head::new(new_number()?, access.instance.clone());
+    head.anchored = access.anchor.is_some();
     let contents = Contents {
-        head: Head::new(new_number()?, access.instance.clone()),
+        head,
         records: Vec::new(),
     };
     replace(directory, access.key.as_ref(), None, &contents)
@@ -306,8 +356,7 @@ pub(crate) fn replace(
     let Contents { head, records } = contents;
     let changes: Vec<Change> = records.iter().map(|(name, value)| put(name, value.to_vec())).collect();
     let Some(operator) = key else {
-        let mut rows = changes;
-        rows.push(put(ROOT, head.to_plain()));
+        let (rows, _) = Protection::Plain.rows(head, &changes).map_err(failed)?;
         return rows::make(&directory.unfinished(), &path, &rows).map_err(failed);
     };
     let new = DataKey::generate()?;

@@ -1,10 +1,13 @@
 //! The root record: which TPM the state is of, how far it has come, and what proves that its records belong together.
 //!
 //! ```text
-//! version:u8 flags:u8 tpm:16 generation:u64 length:u8 instance [encrypted: data key:16 sealed(SHA-256 of the records' list)]
+//! version:u8 flags:u8 tpm:16 generation:u64 length:u8 instance rest
+//! rest: commit:16, or, encrypted, data key:16 sealed(SHA-256 of all records' names and tags)
 //! ```
 //!
 //! It is written in the transaction of every commit, under a name that no record of the engine has.
+
+use sha2::{Digest, Sha256};
 
 use super::instance::InstanceId;
 
@@ -42,9 +45,11 @@ impl Head {
         }
     }
 
-    /// The record of a state that is not encrypted.
-    pub(super) fn to_plain(&self) -> Vec<u8> {
-        self.to_bytes(0)
+    /// The record of a state that is not encrypted, with a random number of the commit.
+    pub(super) fn to_plain(&self, commit: &Number) -> Vec<u8> {
+        let mut bytes = self.to_bytes(0);
+        bytes.extend_from_slice(commit);
+        bytes
     }
 
     /// The record of a state that is encrypted, to which the sealed digest is still to be appended.
@@ -120,7 +125,7 @@ impl<'a> Root<'a> {
             anchored: flags & ANCHORED != 0,
         };
         let sealing = match flags & !ANCHORED {
-            0 if rest.is_empty() => None,
+            0 if rest.len() == size_of::<Number>() => None,
             ENCRYPTED => {
                 let (data_key, digest) = rest.split_first_chunk()?;
                 Some(Sealing {
@@ -133,6 +138,11 @@ impl<'a> Root<'a> {
         };
         Some(Self { head, sealing })
     }
+}
+
+/// What tells a root record from every other of its TPM and generation.
+pub(super) fn fingerprint(root: &[u8]) -> [u8; 32] {
+    Sha256::digest(root).into()
 }
 
 #[cfg(test)]
@@ -149,7 +159,7 @@ mod tests {
                     instance: instance.clone(),
                     anchored,
                 };
-                let plain = head.to_plain();
+                let plain = head.to_plain(&[3; 16]);
                 assert_eq!(
                     Root::parse(&plain).unwrap(),
                     Root {
@@ -174,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_said_to_be_newer() {
-        let mut plain = Head::new([0; 16], None).to_plain();
+        let mut plain = Head::new([0; 16], None).to_plain(&[0; 16]);
         plain[0] = 2;
         assert!(Root::parse(&plain).unwrap_err().contains("newer program"));
     }

@@ -95,17 +95,26 @@ impl Rows {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Makes all changes durable, or none.
-    pub(super) fn write(&mut self, changes: &[Change]) -> Result<(), Cause> {
+    /// Makes all changes durable, or none, and returns what would undo them.
+    pub(super) fn write(&mut self, changes: &[Change]) -> Result<Vec<Change>, Cause> {
         let mut undo = Vec::new();
         match write(self.database()?, changes, &mut undo) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(undo),
             Err(error) => {
                 self.undo = undo;
                 self.database = None;
                 Err(error.into())
             }
         }
+    }
+
+    /// Makes all changes durable before any other, now if possible.
+    pub(super) fn write_now_or_first(&mut self, changes: Vec<Change>) -> Result<(), Cause> {
+        let written = self.write(&changes).map(|_| ());
+        if written.is_err() {
+            self.undo = changes;
+        }
+        written
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) enum TransferError {
 impl Contents {
     pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let Self { head, records } = self;
-        let root = head.to_plain();
+        let root = head.to_plain(&Default::default());
         let size = records.iter().map(|(name, value)| name.len() + value.len() + 6);
         // Of the size that it gets: growing would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(3 + root.len() + size.sum::<usize>()));

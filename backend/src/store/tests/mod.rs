@@ -1,3 +1,7 @@
+//! The store as a whole.
+
+mod anchor;
+
 use std::os::unix::fs::MetadataExt;
 
 use super::directory::{DATA_KEY, STATE};
@@ -268,7 +272,7 @@ fn a_state_is_its_instance_s() {
         let key = open(Some("one")).unwrap().is_encrypted().then_some(key);
         let entered = Directory::enter(directory.path()).unwrap();
         let mut store = Store::open_any(entered, key.as_ref()).unwrap();
-        store.assign(Some("two".parse().unwrap())).unwrap();
+        store.keep(Some("two".parse().unwrap()), None).unwrap();
         drop(store);
         assert_eq!(open(Some("two")).unwrap().load().unwrap()[0].1, b"1");
         assert!(open(Some("one")).is_err());
