@@ -18,16 +18,22 @@
 //! bases are drawn from the candidate itself. The probability that a composite passes
 //! all of this, so that the implementation would have a say after all, is below 2^-128.
 //!
+//! The Fermat test takes as many candidates at once as the processor likes, which looks ahead in the stream: what was
+//! drawn after p is what q is looked for in, and when q is found the stream is set back to where q left it.
+//!
 //! FIPS 186-5 also has the generation start over when the private exponent is at most `2^k`; that happens once in
 //! about `2^k` keys, and is left out.
 
-use std::sync::LazyLock;
+mod trial;
+
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
-use crypto_bigint::{CtSelect, Limb, NonZero, Odd, Reciprocal, U512, U1024, U1536, U2048, Uint, Word};
+use arrayvec::ArrayVec;
+use crypto_bigint::{Limb, NonZero, Odd, U512, U1024, U1536, U2048, Uint, Word};
 use crypto_primes::Flavor;
 use crypto_primes::fips::{self, FipsOptions};
+use prime_filter::{Filter, LANES};
 use zeroize::Zeroizing;
 
 use crate::bytes::Bytes;
@@ -51,49 +57,104 @@ pub(crate) fn derive(
     stream: &mut HmacDrbg,
     cancel: &AtomicBool,
 ) -> Result<(Prime, Prime), CryptoError> {
+    derive_with(Filter::fastest(), bits, exponent, stream, cancel)
+}
+
+fn derive_with(
+    filter: Filter,
+    bits: u16,
+    exponent: u32,
+    stream: &mut HmacDrbg,
+    cancel: &AtomicBool,
+) -> Result<(Prime, Prime), CryptoError> {
     // With an even exponent no candidate would ever be acceptable.
     if exponent < 3 || exponent.is_multiple_of(2) {
         return Err(CryptoError::Key);
     }
     match bits {
-        1024 => pair::<{ U512::LIMBS }>(exponent, stream, cancel),
-        2048 => pair::<{ U1024::LIMBS }>(exponent, stream, cancel),
-        3072 => pair::<{ U1536::LIMBS }>(exponent, stream, cancel),
-        4096 => pair::<{ U2048::LIMBS }>(exponent, stream, cancel),
+        1024 => Candidates::<{ U512::LIMBS }>::new(filter, exponent, stream, cancel).pair(),
+        2048 => Candidates::<{ U1024::LIMBS }>::new(filter, exponent, stream, cancel).pair(),
+        3072 => Candidates::<{ U1536::LIMBS }>::new(filter, exponent, stream, cancel).pair(),
+        4096 => Candidates::<{ U2048::LIMBS }>::new(filter, exponent, stream, cancel).pair(),
         _ => Err(CryptoError::Key),
     }
 }
 
-fn pair<const LIMBS: usize>(
+/// The candidates of a stream that are acceptable but for conditions 3 and perhaps 4, in order.
+struct Candidates<'a, const LIMBS: usize> {
+    filter: Filter,
     exponent: u32,
-    stream: &mut HmacDrbg,
-    cancel: &AtomicBool,
-) -> Result<(Prime, Prime), CryptoError> {
-    let p = prime::<LIMBS>(exponent, None, stream, cancel)?;
-    let q = prime::<LIMBS>(exponent, Some(&p), stream, cancel)?;
-    let bytes = |prime: &Uint<LIMBS>| Zeroizing::new(Bytes::truncated(prime.to_be_bytes().as_ref()));
-    Ok((bytes(&p), bytes(&q)))
+    stream: &'a mut HmacDrbg,
+    cancel: &'a AtomicBool,
+    /// Those that passed the filter and were not asked for yet.
+    ahead: VecDeque<Drawn<LIMBS>>,
 }
 
-/// The first acceptable candidate; `other` is the prime that was found before it.
-fn prime<const LIMBS: usize>(
-    exponent: u32,
-    other: Option<&Uint<LIMBS>>,
-    stream: &mut HmacDrbg,
-    cancel: &AtomicBool,
-) -> Result<Zeroizing<Uint<LIMBS>>, CryptoError> {
-    loop {
-        if cancel.load(Ordering::Relaxed) {
-            return Err(CryptoError::Cancelled);
+/// A candidate, and the stream after it.
+struct Drawn<const LIMBS: usize> {
+    candidate: Zeroizing<Odd<Uint<LIMBS>>>,
+    after: HmacDrbg,
+}
+
+impl<'a, const LIMBS: usize> Candidates<'a, LIMBS> {
+    fn new(filter: Filter, exponent: u32, stream: &'a mut HmacDrbg, cancel: &'a AtomicBool) -> Self {
+        Self {
+            filter,
+            exponent,
+            stream,
+            cancel,
+            ahead: VecDeque::with_capacity(LANES),
         }
-        let candidate = draw(stream);
-        if is_large(&candidate)
-            && other.is_none_or(|other| is_far(&candidate, other))
-            && is_coprime(&candidate, exponent)
-            && is_prime(&candidate)
-        {
-            return Ok(candidate);
+    }
+
+    fn pair(mut self) -> Result<(Prime, Prime), CryptoError> {
+        let p = self.prime(|_| true)?.candidate;
+        let q = self.prime(|candidate| is_far(candidate, &p))?;
+        *self.stream = q.after;
+        let bytes = |prime: &Uint<LIMBS>| Zeroizing::new(Bytes::truncated(prime.to_be_bytes().as_ref()));
+        Ok((bytes(&p), bytes(&q.candidate)))
+    }
+
+    /// The first prime that `accept` takes.
+    fn prime(&mut self, accept: impl Fn(&Uint<LIMBS>) -> bool) -> Result<Drawn<LIMBS>, CryptoError> {
+        loop {
+            match self.ahead.pop_front() {
+                Some(drawn) if accept(&drawn.candidate) && is_confirmed(&drawn.candidate) => return Ok(drawn),
+                Some(_) => {}
+                None => self.look_ahead()?,
+            }
         }
+    }
+
+    /// Draws until there are candidates enough for the filter, and keeps those that pass it.
+    fn look_ahead(&mut self) -> Result<(), CryptoError> {
+        let wanted = self.filter.batch(Uint::<LIMBS>::BITS);
+        let mut batch = Zeroizing::new(Vec::<Odd<Uint<LIMBS>>>::with_capacity(LANES));
+        let mut after = ArrayVec::<HmacDrbg, LANES>::new();
+        while batch.len() < wanted {
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(CryptoError::Cancelled);
+            }
+            let candidate = draw(self.stream);
+            if is_large(&candidate)
+                && is_coprime(&candidate, self.exponent)
+                && !trial::has_small_factor(&candidate)
+                && let Some(candidate) = Odd::new(*candidate).into_option()
+            {
+                batch.push(candidate);
+                after.push(self.stream.clone());
+            }
+        }
+        let passed = self.filter.pass(&batch);
+        for ((candidate, after), passed) in batch.iter().zip(after).zip(passed) {
+            if passed {
+                self.ahead.push_back(Drawn {
+                    candidate: Zeroizing::new(*candidate),
+                    after,
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -141,78 +202,6 @@ fn is_coprime<const LIMBS: usize>(candidate: &Uint<LIMBS>, exponent: u32) -> boo
     a == 1
 }
 
-/// Condition 4.
-fn is_prime<const LIMBS: usize>(candidate: &Uint<LIMBS>) -> bool {
-    !has_small_factor(candidate) && passes_base_two(candidate) && is_confirmed(candidate)
-}
-
-/// Trial division goes up to here: about where one more prime costs as much as the base 2 tests that it saves.
-const TRIAL_LIMIT: Word = 1 << 12;
-
-/// Odd primes whose product fits a word, so that one long division serves them all.
-struct Batch {
-    product: Reciprocal,
-    primes: Vec<Word>,
-}
-
-static BATCHES: LazyLock<Vec<Batch>> = LazyLock::new(|| {
-    let mut batches = Vec::new();
-    let mut primes: Vec<Word> = Vec::new();
-    let mut product: Word = 1;
-    let mut close = |product, primes: Vec<Word>| {
-        if let Some(product) = NonZero::new(Limb(product)).into_option() {
-            batches.push(Batch {
-                product: Reciprocal::new(product),
-                primes,
-            });
-        }
-    };
-    for prime in (3..TRIAL_LIMIT).step_by(2).filter(|n| is_small_prime(*n)) {
-        match product.checked_mul(prime) {
-            Some(larger) => product = larger,
-            None => {
-                close(product, std::mem::take(&mut primes));
-                product = prime;
-            }
-        }
-        primes.push(prime);
-    }
-    close(product, primes);
-    batches
-});
-
-fn is_small_prime(n: Word) -> bool {
-    (3..)
-        .step_by(2)
-        .take_while(|d: &Word| d.saturating_mul(*d) <= n)
-        .all(|d| !n.is_multiple_of(d))
-}
-
-fn has_small_factor<const LIMBS: usize>(candidate: &Uint<LIMBS>) -> bool {
-    BATCHES.iter().any(|batch| {
-        let rest = candidate.rem_limb_with_reciprocal(&batch.product).0;
-        batch.primes.iter().any(|prime| rest.is_multiple_of(*prime))
-    })
-}
-
-/// Whether `2^(c-1) mod c` is 1, in time that depends on the size of `c` alone: it may turn out to be a secret.
-fn passes_base_two<const LIMBS: usize>(candidate: &Uint<LIMBS>) -> bool {
-    let Some(modulus) = Odd::new(*candidate).into_option() else {
-        return false;
-    };
-    let params = FixedMontyParams::new_vartime(modulus);
-    let one = FixedMontyForm::one(&params);
-    // c is odd: its bits but the lowest are those of c - 1, whose lowest is 0.
-    let mut power = one;
-    for bit in (1..Uint::<LIMBS>::BITS).rev() {
-        power = power.square();
-        let single = *power.as_montgomery();
-        let double = single.double_mod(modulus.as_nz_ref());
-        *power.as_montgomery_mut() = single.ct_select(&double, candidate.bit(bit));
-    }
-    power.square() == one
-}
-
 /// Miller-Rabin rounds that leave an error probability of at most 2^-128 (FIPS 186-5, C.1).
 const fn rounds(bits: u32) -> usize {
     match bits {
@@ -223,6 +212,7 @@ const fn rounds(bits: u32) -> usize {
     }
 }
 
+/// Condition 4.
 fn is_confirmed<const LIMBS: usize>(candidate: &Uint<LIMBS>) -> bool {
     // The bases need not be secret from those who know the candidate, and the stream must not be drawn from.
     let seed = Zeroizing::new(candidate.to_be_bytes());
@@ -238,9 +228,12 @@ mod tests {
     use crate::crypto::hash::hash;
     use crate::crypto::testing::to_hex;
 
+    fn stream() -> HmacDrbg {
+        HmacDrbg::new(b"seed of a primary key", b"its template", b"derivation 1")
+    }
+
     fn derived(bits: u16) -> (Prime, Prime) {
-        let mut stream = HmacDrbg::new(b"seed of a primary key", b"its template", b"derivation 1");
-        derive(bits, 65537, &mut stream, &AtomicBool::new(false)).unwrap()
+        derive(bits, 65537, &mut stream(), &AtomicBool::new(false)).unwrap()
     }
 
     /// A failure here means that every RSA primary key of every TPM becomes another one. The vectors were made by another
@@ -267,7 +260,7 @@ mod tests {
     /// The definition once more, word for word and slowly.
     #[test]
     fn the_definition_gives_the_same_primes() {
-        let mut stream = HmacDrbg::new(b"seed of a primary key", b"its template", b"derivation 1");
+        let mut stream = stream();
         let mut found: Vec<U512> = Vec::new();
         while found.len() < 2 {
             let mut bytes = [0; 64];
@@ -292,6 +285,40 @@ mod tests {
         assert_eq!(**q, *found[1].to_be_bytes().as_ref());
     }
 
+    /// A processor that looks eight candidates ahead gives the key, and leaves the stream, as one that looks at one after
+    /// the other.
+    #[test]
+    fn the_filter_has_no_say_in_the_key() {
+        let next = |stream: &mut HmacDrbg| {
+            let mut next = [0; 32];
+            stream.generate(&[], &mut next);
+            next
+        };
+        for (bits, keys) in [(1024, 12), (2048, 3), (3072, 1)] {
+            let mut streams = [stream(), stream()];
+            for key in 0..keys {
+                let [(one, next_one), (other, next_other)] = [Filter::portable(), Filter::fastest()]
+                    .into_iter()
+                    .zip(&mut streams)
+                    .map(|(filter, stream)| {
+                        let primes = derive_with(filter, bits, 65537, stream, &AtomicBool::new(false)).unwrap();
+                        (primes, next(stream))
+                    })
+                    .collect::<Vec<_>>()
+                    .try_into()
+                    .unwrap();
+                assert_eq!(one, other, "key {key} of {bits} bits");
+                assert_eq!(next_one, next_other, "the stream after key {key} of {bits} bits");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_cancelled_is_none() {
+        let cancelled = derive(2048, 65537, &mut stream(), &AtomicBool::new(true));
+        assert_eq!(cancelled, Err(CryptoError::Cancelled));
+    }
+
     #[test]
     fn there_are_enough_rounds() {
         for bits in [512, 1024, 1536, 2048] {
@@ -301,32 +328,18 @@ mod tests {
     }
 
     #[test]
-    fn small_primes_are_all_there() {
-        let all: Vec<Word> = BATCHES.iter().flat_map(|batch| batch.primes.iter().copied()).collect();
-        // π(2^12) is 564; 2 is not among them.
-        assert_eq!(all.len(), 563);
-        assert!(all.is_sorted() && all.starts_with(&[3, 5, 7, 11, 13]));
-        for batch in BATCHES.iter() {
-            for prime in &batch.primes {
-                assert!(has_small_factor(
-                    &U512::from(*prime).wrapping_mul(&U512::from(0x1_0001u32))
-                ));
-            }
-        }
-    }
-
-    #[test]
-    fn primes_pass_and_composites_do_not() {
+    fn primes_are_confirmed_and_composites_are_not() {
         // 2^521 - 1 and 2^607 - 1 are prime, 2^523 - 1 is not; 2^1024 - 105 is the largest 1024-bit prime.
         let mersenne = |bits| U1024::ONE.shl_vartime(bits).wrapping_sub(&U1024::ONE);
-        assert!(is_prime(&mersenne(521)) && is_prime(&mersenne(607)));
-        assert!(!passes_base_two(&mersenne(520)));
+        assert!(is_confirmed(&mersenne(521)) && is_confirmed(&mersenne(607)));
         let largest = U1024::MAX.wrapping_sub(&U1024::from(104u32));
-        assert!(is_prime(&largest));
-        assert!(!is_prime(&largest.wrapping_sub(&U1024::from(2u32))));
-        assert!(!is_prime(&U1024::from(561u32 * 17)));
-        // 2047 = 23 · 89 is a strong pseudoprime to the base 2, which Mersenne numbers of prime exponent all are.
-        assert!(passes_base_two(&mersenne(523)) && !is_confirmed(&mersenne(523)));
+        assert!(is_confirmed(&largest));
+        assert!(!is_confirmed(&largest.wrapping_sub(&U1024::from(2u32))));
+        // 2047 = 23 · 89 is a strong pseudoprime to the base 2, which Mersenne numbers of prime exponent all are: the
+        // filter lets them pass.
+        let pseudoprime = mersenne(523);
+        assert!(Filter::fastest().pass(&[Odd::new(pseudoprime).unwrap()])[0]);
+        assert!(!is_confirmed(&pseudoprime));
     }
 
     #[test]
