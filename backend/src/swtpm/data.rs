@@ -124,6 +124,9 @@ impl DataChannel {
 
     /// Reads one command; `None` when the client left. Returns its frame and how many bytes there are of it.
     fn receive(&mut self, socket: &OwnedFd) -> io::Result<Option<(Frame, usize)>> {
+        // A read that waits is woken a second time when the client takes the last response out of the socket; a poll is
+        // not. On a busy machine each of these wakeups can cost milliseconds.
+        wait(socket, PollFlags::IN, None)?;
         let mut len = 0;
         loop {
             let room = self.command.get_mut(len..).unwrap_or_default();
