@@ -50,6 +50,22 @@ impl<const N: usize> Bytes<N> {
         Some(())
     }
 
+    /// Appends what `write` puts at the beginning of the room that is left, as many bytes as it says; `None`, and no
+    /// change, if it gives `None` or more than there is room for.
+    pub fn extend_by(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<()> {
+        let room = self.data.get_mut(self.len..)?;
+        match write(room) {
+            Some(written) if written <= room.len() => {
+                self.len = self.len.checked_add(written)?;
+                Some(())
+            }
+            _ => {
+                room.fill(0);
+                None
+            }
+        }
+    }
+
     /// Shortens to `len` bytes; longer lengths change nothing.
     pub fn truncate(&mut self, len: usize) {
         if let Some(rest) = self.data.get_mut(len..) {
@@ -130,5 +146,15 @@ mod tests {
         bytes.truncate(2);
         assert_eq!(&*bytes, &[1, 2]);
         assert!(bytes.ct_eq(&[1, 2]) && !bytes.ct_eq(&[1, 3]));
+        let write = |written| {
+            move |room: &mut [u8]| {
+                room.fill(7);
+                written
+            }
+        };
+        assert!(bytes.extend_by(write(None)).is_none() && bytes.extend_by(write(Some(3))).is_none());
+        assert_eq!(&*bytes, &[1, 2]);
+        bytes.extend_by(write(Some(1))).unwrap();
+        assert_eq!(&*bytes, &[1, 2, 7]);
     }
 }

@@ -8,6 +8,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::bytes::Bytes;
 use crate::crypto::hash::Hasher;
+use crate::crypto::hmac::Hmac;
 use crate::profile::Profile;
 use crate::rc::{Rc, RcResult};
 
@@ -81,6 +82,12 @@ impl Sink for Vec<u8> {
 }
 
 impl Sink for Hasher {
+    fn put(&mut self, bytes: &[u8]) {
+        self.update(bytes);
+    }
+}
+
+impl Sink for Hmac {
     fn put(&mut self, bytes: &[u8]) {
         self.update(bytes);
     }

@@ -4,7 +4,7 @@ use crate::alg::HashAlg;
 use crate::bytes::Bytes;
 use crate::crypto::hmac::Hmac;
 use crate::handle::Hierarchy;
-use crate::marshal::put_sized;
+use crate::marshal::{Marshal, put_sized};
 use crate::rc::{Rc, RcResult};
 use crate::state::persistent::SEED_SIZE;
 use crate::tpm::Tpm;
@@ -24,12 +24,11 @@ impl Tpm {
 
     /// A ticket over `parts`. Each goes in with its size, so that no other parts give the same ticket.
     pub(crate) fn ticket(&self, tag: TicketTag, hierarchy: Hierarchy, parts: &[&[u8]]) -> Ticket {
-        let mut message = (tag as u16).to_be_bytes().to_vec();
-        for part in parts {
-            put_sized(&mut message, part);
-        }
         let mut hmac = Hmac::new(TICKET_HASH, self.proof(hierarchy));
-        hmac.update(&message);
+        (tag as u16).marshal(&mut hmac);
+        for part in parts {
+            put_sized(&mut hmac, part);
+        }
         Ticket {
             tag,
             hierarchy,

@@ -1,5 +1,7 @@
 //! The algorithms of a TPM and what they are (Part 2, 6.3 and 8.2).
 
+use arrayvec::ArrayVec;
+
 use crate::alg::{BlockCipher, CipherMode, HashAlg};
 use crate::commands::asymmetric::ecc_encrypt::EccEncrypt;
 use crate::commands::{Command as _, find};
@@ -29,8 +31,11 @@ mod attribute {
 
 use attribute::{ASYMMETRIC, ENCRYPTING, HASH, METHOD, OBJECT, SIGNING, SYMMETRIC};
 
+/// More algorithms than any profile has.
+const MAX_ALGORITHMS: usize = 64;
+
 /// All algorithms that the profile has, in ascending order of their identifiers.
-pub(crate) fn list(profile: &Profile) -> Vec<AlgorithmProperty> {
+pub(crate) fn list(profile: &Profile) -> ArrayVec<AlgorithmProperty, MAX_ALGORITHMS> {
     let rsa = !profile.rsa_bits.is_empty();
     let ecc = !profile.curves.is_empty();
     let ciphers = !profile.ciphers.is_empty();
@@ -61,13 +66,14 @@ pub(crate) fn list(profile: &Profile) -> Vec<AlgorithmProperty> {
         .iter()
         .filter(|(.., there)| *there)
         .map(|(object, attributes, _)| (*object as u16, *attributes));
-    let mut all: Vec<AlgorithmProperty> = hashes
+    let mut all: ArrayVec<AlgorithmProperty, MAX_ALGORITHMS> = hashes
         .chain(block_ciphers)
         .chain(modes)
         .chain(schemes)
         .chain(kdfs)
         .chain(types)
         .map(|(alg, attributes)| AlgorithmProperty { alg, attributes })
+        .take(MAX_ALGORITHMS)
         .collect();
     all.sort_unstable();
     all
@@ -146,6 +152,13 @@ mod tests {
                     "{alg:#06x} is a newer hash or cipher"
                 ),
             }
+        }
+    }
+
+    #[test]
+    fn there_is_room_for_all_algorithms() {
+        for name in crate::profile::ProfileName::ALL {
+            assert!(!list(name.newest()).is_full(), "{name:?}");
         }
     }
 }

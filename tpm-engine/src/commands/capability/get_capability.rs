@@ -2,9 +2,10 @@
 
 use super::algorithms;
 use super::properties::{self, MAX_CAP_BUFFER};
+use crate::bytes::Bytes;
 use crate::commands;
 use crate::handle::{Handle, PCR_COUNT};
-use crate::marshal::{Marshal, Reader, Sink, Unmarshal};
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal, Writer};
 use crate::rc::{Rc, RcResult};
 use crate::session::{Slot, session_handle};
 use crate::state::pcr::{self, PcrAttributes};
@@ -63,8 +64,11 @@ impl Unmarshal for Capability {
 pub(crate) struct CapabilityData {
     capability: Capability,
     count: u32,
-    entries: Vec<u8>,
+    entries: Entries,
 }
+
+/// Entries of a list in their canonical form.
+pub(crate) type Entries = Bytes<MAX_CAP_DATA>;
 
 impl Marshal for CapabilityData {
     fn marshal<S: Sink>(&self, sink: &mut S) {
@@ -82,18 +86,22 @@ fn page<T: Marshal>(capability: Capability, wanted: u32, entries: impl Iterator<
     let mut data = CapabilityData {
         capability,
         count: 0,
-        entries: Vec::new(),
+        entries: Entries::EMPTY,
     };
     for entry in entries {
-        let before = data.entries.len();
-        entry.marshal(&mut data.entries);
-        if data.count == wanted || data.entries.len() > MAX_CAP_DATA {
-            data.entries.truncate(before);
+        if data.count == wanted || data.entries.extend_by(|room| marshal_into(room, &entry)).is_none() {
             return Reply { more_data: true, data };
         }
         data.count = data.count.saturating_add(1);
     }
     Reply { more_data: false, data }
+}
+
+/// The bytes that the entry takes in `room`; `None` if it does not fit.
+fn marshal_into(room: &mut [u8], entry: &impl Marshal) -> Option<usize> {
+    let mut writer = Writer::new(room);
+    entry.marshal(&mut writer);
+    writer.finish()
 }
 
 fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
@@ -102,11 +110,17 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
 
 /// The entry of a capability's list that `property` names, in its canonical form; nothing if there is none. Of the PCR
 /// allocation, which has no such entries, the whole list (Part 3, 23.23).
-pub(crate) fn entry(tpm: &Tpm, capability: Capability, property: u32) -> RcResult<Vec<u8>> {
+pub(crate) fn entry(tpm: &Tpm, capability: Capability, property: u32) -> RcResult<Entries> {
     let CapabilityData { count, entries, .. } = list(tpm, capability, property, 1)?.data;
     let [high, low] = [property.wrapping_shr(16), property & 0xFFFF].map(|half| u16::try_from(half).unwrap_or(0));
     let named = match capability {
-        Capability::Pcrs => return Ok([&count.to_be_bytes(), &*entries].concat()),
+        Capability::Pcrs => {
+            let mut list = Entries::EMPTY;
+            list.extend(&count.to_be_bytes())
+                .and_then(|()| list.extend(&entries))
+                .ok_or(Rc::FAILURE)?;
+            return Ok(list);
+        }
         Capability::Algorithms | Capability::Curves => high == 0 && entries.starts_with(&low.to_be_bytes()),
         // TPMA_CC has the code in its lower half.
         Capability::Commands => {
@@ -117,7 +131,7 @@ pub(crate) fn entry(tpm: &Tpm, capability: Capability, property: u32) -> RcResul
         }
         _ => entries.starts_with(&property.to_be_bytes()),
     };
-    Ok(if named { entries } else { Vec::new() })
+    Ok(if named { entries } else { Entries::EMPTY })
 }
 
 fn list(tpm: &Tpm, capability: Capability, property: u32, wanted: u32) -> RcResult<Reply> {
@@ -131,7 +145,7 @@ fn list(tpm: &Tpm, capability: Capability, property: u32, wanted: u32) -> RcResu
                 algs.filter(|entry| u32::from(entry.alg) >= property),
             )
         }
-        Capability::Handles => page(capability, wanted, handles(tpm, property)?.into_iter()),
+        Capability::Handles => return handles(tpm, property, wanted),
         Capability::Commands => {
             let infos = commands::of_profile(tpm.profile).filter(|info| info.code >= property);
             page(capability, wanted, infos.map(|info| info.attributes()))
@@ -189,7 +203,7 @@ fn list(tpm: &Tpm, capability: Capability, property: u32, wanted: u32) -> RcResu
 }
 
 /// The handles of the type of `first`, from there on, in ascending order.
-fn handles(tpm: &Tpm, first: u32) -> RcResult<Vec<Handle>> {
+fn handles(tpm: &Tpm, first: u32, wanted: u32) -> RcResult<Reply> {
     const PERMANENT: [Handle; 7] = [
         Handle::OWNER,
         Handle::NULL,
@@ -205,26 +219,30 @@ fn handles(tpm: &Tpm, first: u32) -> RcResult<Vec<Handle>> {
     // A session's handle says what it is, but is sought by its number.
     let slots = tpm.sessions.iter().filter(|(number, _)| *number >= first & 0x00FF_FFFF);
     let from = |handle: &Handle| handle.0 >= first;
+    let capability = Capability::Handles;
     Ok(match first >> 24 {
-        0x00 => (0..PCR_COUNT).map(Handle).filter(from).collect(),
-        0x01 => tpm.nv.nv.keys().copied().filter(from).collect(),
+        0x00 => page(capability, wanted, (0..PCR_COUNT).map(Handle).filter(from)),
+        0x01 => page(capability, wanted, tpm.nv.nv.keys().copied().filter(from)),
         LOADED_SESSION => {
             let loaded = slots.filter_map(|(number, slot)| match slot {
                 Slot::Loaded(session) => Some(session_handle(session.is_policy(), number)),
                 _ => None,
             });
-            loaded.collect()
+            page(capability, wanted, loaded)
         }
         SAVED_SESSION => {
             let saved = slots.filter_map(|(number, slot)| match slot {
                 Slot::Saved { .. } => Some(session_handle(false, number)),
                 _ => None,
             });
-            saved.collect()
+            page(capability, wanted, saved)
         }
-        0x40 => PERMANENT.into_iter().filter(from).collect(),
-        0x80 => tpm.objects.iter().map(|(handle, _)| handle).filter(from).collect(),
-        0x81 => tpm.nv.objects.keys().copied().filter(from).collect(),
+        0x40 => page(capability, wanted, PERMANENT.into_iter().filter(from)),
+        0x80 => {
+            let loaded = tpm.objects.iter().map(|(handle, _)| handle);
+            page(capability, wanted, loaded.filter(from))
+        }
+        0x81 => page(capability, wanted, tpm.nv.objects.keys().copied().filter(from)),
         _ => return Err(Rc::HANDLE.parameter(2)),
     })
 }

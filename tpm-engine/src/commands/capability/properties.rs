@@ -71,14 +71,12 @@ const MAX_SESSION_CONTEXT: usize = 1024;
 pub(crate) const MAX_CAP_BUFFER: usize = 1024;
 
 /// The properties from `first` on, up to the end of its group (Part 3, 30.2).
-pub(crate) fn from(tpm: &Tpm, first: u32) -> impl Iterator<Item = Property> {
+pub(crate) fn from(tpm: &Tpm, first: u32) -> impl Iterator<Item = Property> + use<> {
     let first = first.max(FIXED);
-    let group = match first {
-        FIXED..VAR => fixed(tpm),
-        VAR..END => variable(tpm),
-        _ => Vec::new(),
-    };
-    group.into_iter().filter(move |entry| entry.property >= first)
+    let fixed = (FIXED..VAR).contains(&first).then(|| fixed(tpm));
+    let variable = (VAR..END).contains(&first).then(|| variable(tpm));
+    let group = fixed.into_iter().flatten().chain(variable.into_iter().flatten());
+    group.filter(move |entry| entry.property >= first)
 }
 
 /// Four characters of a string as a property; zeros after its end.
@@ -93,7 +91,7 @@ fn count(value: usize) -> u32 {
 }
 
 /// TPM_PT_FIXED.
-fn fixed(tpm: &Tpm) -> Vec<Property> {
+fn fixed(tpm: &Tpm) -> impl IntoIterator<Item = Property> + use<> {
     const MANUFACTURER: &str = "VHDT";
     // Tools know a TPM in software by a vendor string that begins with "SW".
     const VENDOR: &str = "SW  vhost-tpm";
@@ -159,11 +157,10 @@ fn fixed(tpm: &Tpm) -> Vec<Property> {
         (0x12E, count(MAX_CAP_BUFFER)),
     ]
     .map(|(property, value)| Property { property, value })
-    .to_vec()
 }
 
 /// TPM_PT_VAR.
-fn variable(tpm: &Tpm) -> Vec<Property> {
+fn variable(tpm: &Tpm) -> impl IntoIterator<Item = Property> + use<> {
     let nv = &tpm.nv;
     let counters = nv
         .nv
@@ -199,7 +196,6 @@ fn variable(tpm: &Tpm) -> Vec<Property> {
         (0x214, audit_low),
     ]
     .map(|(property, value)| Property { property, value })
-    .to_vec()
 }
 
 /// TPMA_PERMANENT (Part 2, 8.6).

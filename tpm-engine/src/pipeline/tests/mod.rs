@@ -1,5 +1,6 @@
 //! Commands with sessions, seen from their caller.
 
+mod allocation;
 mod audit;
 mod encryption;
 mod hmac;
