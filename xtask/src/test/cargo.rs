@@ -1,5 +1,6 @@
 //! The steps that cargo runs.
 
+use std::fs::File;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
@@ -7,6 +8,7 @@ use anyhow::{Result, bail};
 use crate::machine;
 use crate::process::{self, cargo};
 use crate::report::Counts;
+use crate::tpm::{self, Build};
 
 pub(super) fn format() -> Result<Counts> {
     process::run(&mut cargo(&["fmt", "--all", "--check"]))?;
@@ -44,18 +46,23 @@ pub(super) fn deny() -> Result<Counts> {
 /// Tests beside the code of all crates, and their documentation's examples.
 pub(super) fn unit_tests() -> Result<Counts> {
     machine::require(&[machine::IASL])?;
-    test(&["--workspace", "--exclude", "integration", "--all-features"])
+    let others = ["--exclude", "integration", "--exclude", "tiny-vmm"];
+    test(&[&["--workspace", "--all-features"], &others[..]].concat())
 }
 
 pub(super) fn integration_tests() -> Result<Counts> {
-    process::run(&mut cargo(&[
-        "build",
-        "--quiet",
-        "--locked",
-        "--package",
-        "vhost-device-tpm",
-    ]))?;
+    tpm::build(Build::Debug)?;
     test(&["--package", "integration"])
+}
+
+/// A bare-metal guest on a vCPU of this machine's.
+pub(super) fn monitor_tests() -> Result<Counts> {
+    if let Err(error) = File::options().read(true).write(true).open("/dev/kvm") {
+        println!("    /dev/kvm: {error}; it takes a host with KVM, and a user in the group kvm");
+        return Ok(Counts::SKIPPED);
+    }
+    tpm::build(Build::Debug)?;
+    test(&["--package", "tiny-vmm"])
 }
 
 /// Runs `cargo test`, shows what is not a success, sums up the `test result:` lines.

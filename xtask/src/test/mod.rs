@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
         machine::require(&[machine::SWTPM])?;
         cargo::integration_tests()
     }),
+    ("guest: bare metal under KVM", |_| cargo::monitor_tests()),
     ("tpm2-tools", |peer| flows::run(&flows::TPM2_TOOLS, &program(peer)?)),
     ("IBM TSS", |peer| flows::run(&flows::IBM_TSS, &program(peer)?)),
     ("guest: demonstration", |peer| {
