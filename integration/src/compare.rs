@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
+use crate::circumstances::{Given, Watch};
 use crate::client::Entry;
 use crate::codes::{rc, st};
 use crate::schema::{self, Label, Schema};
@@ -29,6 +30,8 @@ pub struct Difference {
     pub theirs: String,
     /// What ours has there.
     pub ours: String,
+    /// What is known of the command and of the peer's state, by the names of [`crate::circumstances::ALL`].
+    pub circumstances: Vec<&'static str>,
     /// Its place in the transcript.
     pub position: usize,
     /// The commands and responses, for people.
@@ -52,6 +55,10 @@ const LEARNED_MIN: usize = 8;
 pub struct Comparer {
     pairs: BTreeMap<Vec<u8>, Vec<u8>>,
     tainted: BTreeSet<u32>,
+    watch: Watch,
+    /// How far apart the counters of contexts are, by the type of the handle: where they start is the TPM's choice
+    /// (Part 1, 30.3).
+    apart: BTreeMap<u8, u64>,
     /// Whether to end where one side succeeded and the other did not: what the TPMs hold differs from there on.
     pub until_parted: bool,
 }
@@ -107,7 +114,17 @@ impl Comparer {
                             response: d,
                         },
                     );
-                    for (what, theirs, ours) in self.command(&sides.0, &sides.1) {
+                    let given = Given::new(a);
+                    let found = self.command(&sides.0, &sides.1);
+                    let circumstances = if found.is_empty() {
+                        Vec::new()
+                    } else {
+                        self.watch.met(&given)
+                    };
+                    if let Ok(reply) = reply(code(a).and_then(schema::find), b) {
+                        self.watch.note(&given, reply.rc, reply.handle);
+                    }
+                    for (what, theirs, ours) in found {
                         let step = format!("{scenario}: {step}");
                         outcome.differences.push(Difference {
                             command: name.clone(),
@@ -115,6 +132,7 @@ impl Comparer {
                             what,
                             theirs,
                             ours,
+                            circumstances: circumstances.clone(),
                             position,
                             context: format!(
                                 "    theirs > {}\n           < {}\n    ours   > {}\n           < {}",
@@ -135,6 +153,7 @@ impl Comparer {
                     what: "course".to_owned(),
                     theirs: describe(a),
                     ours: describe(b),
+                    circumstances: Vec::new(),
                     position,
                     context: String::new(),
                 }),
@@ -162,6 +181,7 @@ impl Comparer {
                 what: "course".to_owned(),
                 theirs: theirs.get(position).map_or_else(|| "ended".to_owned(), describe),
                 ours: ours.get(position).map_or_else(|| "ended".to_owned(), describe),
+                circumstances: Vec::new(),
                 position,
                 context: String::new(),
             });
@@ -229,6 +249,9 @@ impl Comparer {
                 }
                 continue;
             }
+            if a.path == "context.sequence" && self.count_alike(theirs, a, b) {
+                continue;
+            }
             found.push((a.path.clone(), hex(&a.bytes), hex(&b.bytes)));
         }
         let known: BTreeSet<&str> = theirs.iter().map(|leaf| &leaf.path[..]).collect();
@@ -236,6 +259,15 @@ impl Comparer {
             found.push((b.path.clone(), "absent".to_owned(), hex(&b.bytes)));
         }
         found
+    }
+
+    /// Whether the numbers of two contexts are as far apart as those before.
+    fn count_alike(&mut self, theirs: &[Leaf], a: &Leaf, b: &Leaf) -> bool {
+        let number = |leaf: &Leaf| In(&leaf.bytes).u64().unwrap_or(0);
+        let saved = theirs.iter().find(|leaf| leaf.path == "context.savedHandle");
+        let kind = saved.and_then(|leaf| leaf.bytes.first()).copied().unwrap_or(0);
+        let apart = number(a).wrapping_sub(number(b));
+        *self.apart.entry(kind).or_insert(apart) == apart
     }
 
     /// What a command that succeeded leaves behind.
@@ -255,6 +287,9 @@ impl Comparer {
             }
         }
         if let Some(schema) = schema {
+            if schema.name == "Startup" {
+                self.apart.clear();
+            }
             // A persistent handle, or an index that is made anew.
             if schema.name == "EvictControl" && (tainted || made_up) {
                 self.tainted

@@ -12,6 +12,7 @@ pub struct Deliberate {
     step: &'static str,
     theirs: &'static str,
     ours: &'static str,
+    circumstances: Vec<&'static str>,
     /// The specification's section.
     pub section: &'static str,
     /// Why ours is right.
@@ -40,6 +41,7 @@ fn parse(line: &'static str) -> Option<Deliberate> {
         step: columns.next()?,
         theirs: columns.next()?,
         ours: columns.next()?,
+        circumstances: columns.next()?.split(' ').filter(|name| *name != "*").collect(),
         section: columns.next()?,
         reason: columns.next()?,
         hits: AtomicU64::new(0),
@@ -73,6 +75,10 @@ impl Deliberate {
             && matches(self.step, &difference.step)
             && matches(self.theirs, &difference.theirs)
             && matches(self.ours, &difference.ours)
+            && self
+                .circumstances
+                .iter()
+                .all(|name| difference.circumstances.contains(name))
     }
 }
 
@@ -90,6 +96,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::circumstances::ALL;
 
     #[test]
     fn every_line_has_its_columns_section_and_reason() {
@@ -101,6 +108,8 @@ mod tests {
         for line in &list.0 {
             assert!(line.section.starts_with("Part "), "{line:?}");
             assert!(!line.reason.is_empty());
+            let known = |name: &&str| ALL.iter().any(|(known, _)| known == name);
+            assert!(line.circumstances.iter().all(known), "{line:?}");
             // A command of a vendor has no name, and goes by its code: bit 29 is SET (Part 2, 6.5.1).
             let vendors = line
                 .command

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod circumstances;
 pub mod client;
 pub mod codes;
 pub mod compare;

@@ -23,10 +23,11 @@ const NV_CAPACITY: usize = 64 * 1024;
 const ORDERLY_CAPACITY: usize = 8 * 1024;
 /// How many increments of an orderly counter go by between two writes to NV, less one (TPM_PT_ORDERLY_COUNT).
 pub(crate) const MAX_ORDERLY_COUNT: u64 = 0xFF;
-/// What the bytes of an index hold that were never written: those of one that lives in RAM are zero, as in the reference
-/// implementation.
-const fn erased(attributes: A) -> u8 {
-    if attributes.has(A::ORDERLY) { 0 } else { 0xFF }
+/// What the bytes of an index hold that were never written: in RAM they are zero. So is what is left out of a PIN, which
+/// thus allows no try.
+fn erased(attributes: A) -> u8 {
+    let pin = matches!(attributes.kind(), Some(NvKind::PinFail | NvKind::PinPass));
+    if pin || attributes.has(A::ORDERLY) { 0 } else { 0xFF }
 }
 
 /// TPMS_NV_PIN_COUNTER_PARAMETERS (Part 2, 13.3): the contents of a PIN index.

@@ -77,6 +77,14 @@ impl Generator {
             1000,
             1000,
         ))?;
+        // Which hash audits commands until one is chosen is the TPM's choice.
+        let none = build::list32(&[]);
+        tpm.ok(build::set_command_code_audit_status(
+            crate::codes::rh::OWNER,
+            crate::codes::alg::SHA384,
+            &none,
+            &none,
+        ))?;
         let sum: usize = OPS.iter().map(|(weight, _)| weight).sum();
         while self.sent < count {
             let mut choice = self.rng.below(sum);
@@ -106,7 +114,12 @@ impl Generator {
     /// Changes a command in one or two places.
     fn mutate(&mut self, mut call: Call) -> Call {
         let handles = call.handles.len();
-        let size = 10 + handles * 4 + call.params.len();
+        let mut length = call.params.len();
+        if call.code == 0x161 {
+            // What a context looks like is the TPM's choice, but for what stands before the blob and its size.
+            length = length.min(16);
+        }
+        let size = 10 + handles * 4 + length;
         match self.rng.below(10) {
             // Not the tag, the size and the code: scenarios have those.
             0 | 1 => {
@@ -118,7 +131,7 @@ impl Generator {
             }
             2 | 3 => {
                 // In the parameters, before the HMAC is computed: it must not hide what comes after.
-                let position = self.rng.below(call.params.len().max(1));
+                let position = self.rng.below(length.max(1));
                 let bits = 1 << self.rng.below(8);
                 if let Some(byte) = call.params.get_mut(position) {
                     *byte ^= bits;
@@ -131,7 +144,7 @@ impl Generator {
                 call.patch(Patch::Append(self.rng.clone().bytes(extra)))
             }
             6 => {
-                let length = self.rng.below(call.params.len() + 1);
+                let length = self.rng.below(length + 1);
                 call.params.truncate(length);
                 call
             }

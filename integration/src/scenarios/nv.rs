@@ -147,17 +147,18 @@ pub(super) fn ordinary(tpm: &mut Tpm) -> Result<()> {
     tpm.ok(build::nv_read_public(INDEX))?;
     tpm.run(read(1025, 0))?;
     tpm.step("written in part");
+    let mut index = INDEX;
     for kind in [0, na::PIN_FAIL, na::PIN_PASS] {
         for attributes in [kind, kind | na::ORDERLY] {
             for (data, offset) in [(&b""[..], 0), (&[1; 2], 0), (&[1; 3], 5), (&[0; 4], 4)] {
-                let index = INDEX + 1;
+                // Not one in the place of another: the peer leaves a PIN what was there before.
+                index += 1;
                 let attributes = na::AUTHREAD | na::OWNERREAD | na::OWNERWRITE | na::NO_DA | attributes;
                 tpm.ok(define(index, attributes, 8))?;
                 tpm.run(build::nv_write(rh::OWNER, index, data, offset))?;
                 tpm.run(build::nv_read(rh::OWNER, index, 8, 0))?;
                 tpm.run(build::nv_read(index, index, 8, 0))?;
                 tpm.run(build::nv_read(index, index, 0, 9))?;
-                tpm.ok(build::nv_undefine_space(rh::OWNER, index))?;
             }
         }
     }

@@ -401,12 +401,16 @@ fn orderly_indices_are_not_written_to_nv() {
 }
 
 #[test]
-fn what_was_never_written_is_all_ones_but_zero_in_ram() {
+fn what_was_never_written_is_all_ones_but_zero_in_ram_and_in_pins() {
     let mut tpm = Bench::started();
-    for (attributes, expected) in [(0, [0xFF, 1, 0xFF]), (ORDERLY, [0, 1, 0])] {
-        assert_eq!(define(&mut tpm, INDEX, PLAIN | attributes, 3), 0);
-        assert_eq!(write(&mut tpm, INDEX, &[1], 1), 0);
-        assert_eq!(read(&mut tpm, INDEX, 3).unwrap(), expected);
+    for (attributes, rest) in [(AUTHREAD, 0xFF), (AUTHREAD | ORDERLY, 0), (AUTHREAD | PIN_FAIL, 0)] {
+        assert_eq!(
+            define(&mut tpm, INDEX, OWNERWRITE | OWNERREAD | NO_DA | attributes, 8),
+            0
+        );
+        assert_eq!(write_by(&mut tpm, OWNER, INDEX, b"", &[1], 1), 0);
+        let contents = read_by(&mut tpm, OWNER, INDEX, b"", 8, 0).unwrap();
+        assert_eq!(contents, [rest, 1, rest, rest, rest, rest, rest, rest]);
         assert_eq!(undefine(&mut tpm, OWNER, INDEX), 0);
     }
 }
