@@ -15,6 +15,7 @@ pub mod daemon;
 pub mod differences;
 pub mod generate;
 pub mod keys;
+pub mod kills;
 mod patch;
 pub mod peer;
 pub mod proxy;

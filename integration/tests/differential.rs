@@ -1,6 +1,6 @@
 //! Our TPM against Debian's swtpm: all scenarios, and some thousand generated commands.
 
-use std::path::PathBuf;
+mod common;
 
 use integration::compare::Comparer;
 use integration::differences::List;
@@ -9,19 +9,8 @@ use integration::peer::Kind;
 use integration::report::Report;
 use integration::{run, scenarios};
 
-/// The daemon, which the build of the workspace leaves beside the tests.
 fn ours() -> Kind {
-    let mut folder = std::env::current_exe().expect("a test knows its own program");
-    folder.pop();
-    if folder.ends_with("deps") {
-        folder.pop();
-    }
-    let program: PathBuf = folder.join("vhost-device-tpm");
-    assert!(
-        program.is_file(),
-        "build the daemon first: cargo build -p vhost-device-tpm"
-    );
-    Kind::Ours(program)
+    Kind::Ours(common::daemon())
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl Kind {
         }
     }
 
-    fn command(&self, state: &Path, socket: &Path) -> Command {
+    fn command(&self, state: &Path, socket: &Path, arguments: &[String]) -> Command {
         match self {
             Self::Swtpm => {
                 let mut command = Command::new("swtpm");
@@ -58,6 +58,7 @@ impl Kind {
                 let mut command = Command::new(program);
                 command.args(["serve", "--profile", "compat", "--log-level", "warn"]);
                 command.arg("--state-dir").arg(state).arg("--swtpm-socket").arg(socket);
+                command.args(arguments);
                 command
             }
         }
@@ -68,6 +69,8 @@ impl Kind {
 #[derive(Debug)]
 pub struct Peer {
     kind: Kind,
+    /// What our program is given beside where it serves.
+    arguments: Vec<String>,
     child: Child,
     folder: TempDir,
     /// The control channel.
@@ -81,28 +84,46 @@ impl Peer {
     /// # Errors
     /// The program cannot be run, or does not serve.
     pub fn start(kind: &Kind) -> Result<Self> {
+        Self::start_with(kind, &[])
+    }
+
+    /// The same, with these arguments for our program.
+    ///
+    /// # Errors
+    /// The program cannot be run, or does not serve.
+    pub fn start_with(kind: &Kind, arguments: &[String]) -> Result<Self> {
         let folder = folder()?;
-        let state = folder.path().join("state");
-        std::fs::create_dir(&state)?;
-        let socket = folder.path().join("control");
-        let log = File::create(folder.path().join("log"))?;
-        let mut command = kind.command(&state, &socket);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
-        match Self::attach(&mut child, &socket) {
-            Ok((control, data)) => Ok(Self {
-                kind: kind.clone(),
-                child,
-                folder,
-                control,
-                data,
-            }),
-            Err(error) => {
-                stop(&mut child);
-                let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-                Err(error.context(format!("{command:?}\n{log}")))
-            }
-        }
+        std::fs::create_dir(folder.path().join("state"))?;
+        let mut child = spawn(kind, folder.path(), arguments)?;
+        let (control, data) = serving(&mut child, folder.path())?;
+        Ok(Self {
+            kind: kind.clone(),
+            arguments: arguments.to_vec(),
+            child,
+            folder,
+            control,
+            data,
+        })
+    }
+
+    /// Kills the process without warning, if it is there, and starts it again on its state.
+    ///
+    /// # Errors
+    /// It does not serve; the message has its log.
+    pub fn restart(&mut self) -> Result<()> {
+        self.respawn()?;
+        (self.control, self.data) = serving(&mut self.child, self.folder.path())?;
+        Ok(())
+    }
+
+    /// The same, but does not wait until it serves.
+    ///
+    /// # Errors
+    /// The program cannot be run.
+    pub fn respawn(&mut self) -> Result<()> {
+        stop(&mut self.child);
+        self.child = spawn(&self.kind, self.folder.path(), &self.arguments)?;
+        Ok(())
     }
 
     fn attach(child: &mut Child, socket: &Path) -> Result<(Control, UnixStream)> {
@@ -196,6 +217,22 @@ impl Drop for Peer {
     fn drop(&mut self) {
         stop(&mut self.child);
     }
+}
+
+fn spawn(kind: &Kind, folder: &Path, arguments: &[String]) -> Result<Child> {
+    let log = File::create(folder.join("log"))?;
+    let mut command = kind.command(&folder.join("state"), &folder.join("control"), arguments);
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command.spawn().with_context(|| format!("starting {command:?}"))
+}
+
+/// The channels of a process that has just been started; one that does not serve is stopped.
+fn serving(child: &mut Child, folder: &Path) -> Result<(Control, UnixStream)> {
+    Peer::attach(child, &folder.join("control")).map_err(|error| {
+        stop(child);
+        let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        error.context(format!("the process does not serve\n{log}"))
+    })
 }
 
 /// A folder for a process' state, in memory: what a disk takes is not what is measured or compared.
