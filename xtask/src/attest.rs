@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-/// The files of a quote, and the event log.
-const FILES: [&str; 5] = ["ak.pem", "quote.msg", "quote.sig", "quote.pcrs", "eventlog"];
+/// The files of a quote.
+const QUOTE: [&str; 4] = ["ak.pem", "quote.msg", "quote.sig", "quote.pcrs"];
+const EVENT_LOG: &str = "eventlog";
 
 /// PCR values of the SHA-256 bank.
 type Pcrs = BTreeMap<u32, String>;
@@ -40,18 +41,9 @@ pub(crate) fn nonce() -> Result<String> {
 /// # Errors
 /// A file is missing, the quote is not good, or the log does not lead to the quoted PCRs.
 pub(crate) fn verify(files: &BTreeMap<String, Vec<u8>>, nonce: &str, folder: &Path) -> Result<Verdict> {
-    fs::create_dir_all(folder)?;
-    for name in FILES {
-        let content = files.get(name).with_context(|| format!("the guest sent no {name}"))?;
-        fs::write(folder.join(name), content)?;
-    }
-    let quoted = pcrs(&process::output(&mut check_quote(nonce, folder)).context("the quote is not good")?);
-    // A verifier that takes any nonce verifies nothing.
-    let other: String = nonce.chars().rev().collect();
-    if process::output(&mut check_quote(&other, folder)).is_ok() {
-        bail!("the quote is also good for a nonce that was never sent");
-    }
-    let log = process::output(Command::new("tpm2_eventlog").arg("eventlog").current_dir(folder))?;
+    let quoted = quoted(files, nonce, folder)?;
+    unpack(files, EVENT_LOG, folder)?;
+    let log = process::output(Command::new("tpm2_eventlog").arg(EVENT_LOG).current_dir(folder))?;
     let replayed = pcrs(&log);
     for index in 0..8 {
         let value = quoted
@@ -72,6 +64,33 @@ pub(crate) fn verify(files: &BTreeMap<String, Vec<u8>>, nonce: &str, folder: &Pa
         events,
         quoted: quoted.len(),
     })
+}
+
+/// Verifies the quote alone, of a machine whose firmware measures nothing. Returns how many PCRs it vouches for.
+///
+/// # Errors
+/// A file is missing, or the quote is not good.
+pub(crate) fn verify_quote(files: &BTreeMap<String, Vec<u8>>, nonce: &str, folder: &Path) -> Result<usize> {
+    Ok(quoted(files, nonce, folder)?.len())
+}
+
+fn quoted(files: &BTreeMap<String, Vec<u8>>, nonce: &str, folder: &Path) -> Result<Pcrs> {
+    fs::create_dir_all(folder)?;
+    for name in QUOTE {
+        unpack(files, name, folder)?;
+    }
+    let quoted = pcrs(&process::output(&mut check_quote(nonce, folder)).context("the quote is not good")?);
+    // A verifier that takes any nonce verifies nothing.
+    let other: String = nonce.chars().rev().collect();
+    if process::output(&mut check_quote(&other, folder)).is_ok() {
+        bail!("the quote is also good for a nonce that was never sent");
+    }
+    Ok(quoted)
+}
+
+fn unpack(files: &BTreeMap<String, Vec<u8>>, name: &str, folder: &Path) -> Result<()> {
+    let content = files.get(name).with_context(|| format!("the guest sent no {name}"))?;
+    Ok(fs::write(folder.join(name), content)?)
 }
 
 fn check_quote(nonce: &str, folder: &Path) -> Command {

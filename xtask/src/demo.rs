@@ -58,10 +58,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     fs::create_dir_all(&folder)?;
     let mut progress = Progress::begin(style, "the TPM's process serves");
     let running = Tpm::start(&program, &folder, &args.interface.endpoint(&folder), Power::Client)?;
-    progress.ok(match args.interface {
-        Interface::Swtpm => "a new TPM, swtpm's protocol on a UNIX socket",
-        Interface::VhostUser => "a new TPM, vhost-user on a UNIX socket",
-    });
+    let protocol = args.interface.choose("swtpm's protocol", "vhost-user");
+    progress.ok(&format!("a new TPM, {protocol} on a UNIX socket"));
 
     let nonce = attest::nonce()?;
     let mut vm = Vm::start(
@@ -131,10 +129,9 @@ fn summary(args: &Args, story: &Story, measured: &str, style: Style, started: In
     let result = if good { style.good(&result) } else { style.bad(&result) };
     println!("\n{}", style.bold("Summary"));
     println!("  TPM            {tpm}");
-    let device = match args.interface {
-        Interface::Swtpm => "-device tpm-crb",
-        Interface::VhostUser => "our CRB registers by -device x-pci-proxy-dev",
-    };
+    let device = args
+        .interface
+        .choose("-device tpm-crb", "our CRB registers by -device x-pci-proxy-dev");
     println!(
         "  Machine        {qemu}, q35, {}, OVMF, unmodified; {device}",
         args.accel

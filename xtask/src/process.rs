@@ -17,6 +17,16 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// Builds a program of a package of ours, for tests.
+///
+/// # Errors
+/// It does not compile.
+pub(crate) fn build(package: &str, program: &str) -> Result<PathBuf> {
+    let arguments = ["build", "--quiet", "--locked", "--package", package, "--bin", program];
+    run(&mut cargo(&arguments))?;
+    Ok(target().join("debug").join(program))
+}
+
 /// The cargo that runs us.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 use super::vm::MEMORY;
-use crate::process::{self, cargo};
+use crate::process;
 use crate::tpm::Endpoint;
 
 /// By which protocol, and whose registers the guest meets.
@@ -29,6 +29,14 @@ impl Interface {
         match self {
             Self::Swtpm => Endpoint::Unix(socket),
             Self::VhostUser => Endpoint::VhostUser(socket),
+        }
+    }
+
+    /// What belongs to this one of the two.
+    pub(crate) const fn choose<T: Copy>(self, swtpm: T, vhost_user: T) -> T {
+        match self {
+            Self::Swtpm => swtpm,
+            Self::VhostUser => vhost_user,
         }
     }
 
@@ -66,7 +74,7 @@ impl Window {
         if monitor.exists() {
             std::fs::remove_file(&monitor)?;
         }
-        let mut command = Command::new(build()?);
+        let mut command = Command::new(process::build("integration", "qemu-window")?);
         command.arg("--socket-path").arg(folder.join("control.sock"));
         command.arg("--monitor").arg(&monitor).arg("--tables").arg(folder);
         command.stdin(OwnedFd::from(ours)).stdout(Stdio::piped());
@@ -108,17 +116,4 @@ impl Drop for Window {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn build() -> Result<PathBuf> {
-    process::run(&mut cargo(&[
-        "build",
-        "--quiet",
-        "--locked",
-        "--package",
-        "integration",
-        "--bin",
-        "qemu-window",
-    ]))?;
-    Ok(process::target().join("debug/qemu-window"))
 }

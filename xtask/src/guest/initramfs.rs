@@ -1,4 +1,4 @@
-//! The guest's file system: busybox, the machine's own tpm2-tools with the libraries they need, and our scenarios.
+//! The guests' file systems. A guest's: busybox, the machine's own tpm2-tools with the libraries they need, and our scenarios.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::Images;
 use crate::process;
 
 pub(super) const BUSYBOX: &str = "/bin/busybox";
@@ -15,14 +16,12 @@ const TOOLS: &str = "/usr/bin/tpm2";
 /// What speaks to `/dev/tpm0`; loaded by name at run time, so that `ldd` does not tell of it.
 pub(super) const TCTI: &str = "/usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0";
 
+/// The guest's.
 pub(super) fn pack(folder: &Path) -> Result<PathBuf> {
-    let tree = folder.join("root");
-    if tree.exists() {
-        fs::remove_dir_all(&tree)?;
-    }
-    for name in ["bin", "dev", "proc", "root", "sys", "tmp", "usr/bin"] {
-        fs::create_dir_all(tree.join(name))?;
-    }
+    let tree = empty(
+        &folder.join("root"),
+        &["bin", "dev", "proc", "root", "sys", "tmp", "usr/bin"],
+    )?;
     let ours = process::root().join("integration/guest");
     copy(&ours.join("init"), &tree, Path::new("/init"))?;
     for entry in fs::read_dir(ours.join("scenarios"))? {
@@ -34,9 +33,7 @@ pub(super) fn pack(folder: &Path) -> Result<PathBuf> {
         copy(Path::new(program), &tree, Path::new(program))?;
     }
     for program in [TOOLS, TCTI] {
-        for library in libraries(program)? {
-            copy(&library, &tree, &library)?;
-        }
+        copy_libraries(Path::new(program), &tree)?;
     }
     for entry in fs::read_dir("/usr/bin")? {
         let entry = entry?;
@@ -44,9 +41,45 @@ pub(super) fn pack(folder: &Path) -> Result<PathBuf> {
             symlink("tpm2", tree.join("usr/bin").join(entry.file_name()))?;
         }
     }
-    let archive = folder.join("initramfs.cpio");
-    archive_of(&tree, &archive)?;
-    Ok(archive)
+    archive_of(&tree, &folder.join("initramfs.cpio"))
+}
+
+/// That of a machine in which KVM runs the guest, under one of these programs.
+pub(super) fn pack_host(folder: &Path, guest: &Images, modules: &Path, programs: &[PathBuf]) -> Result<PathBuf> {
+    let tree = empty(&folder.join("host-root"), &["bin", "dev", "proc", "sys", "tmp"])?;
+    let init = process::root().join("integration/guest/host-init");
+    copy(&init, &tree, Path::new("/init"))?;
+    copy(Path::new(BUSYBOX), &tree, Path::new(BUSYBOX))?;
+    copy(&guest.kernel, &tree, Path::new("/vmlinuz"))?;
+    copy(&guest.initramfs, &tree, Path::new("/initramfs.cpio"))?;
+    for entry in fs::read_dir(modules)? {
+        let file = entry?.path();
+        copy(
+            &file,
+            &tree,
+            &Path::new("/modules").join(file.file_name().unwrap_or_default()),
+        )?;
+    }
+    for program in programs {
+        copy(
+            program,
+            &tree,
+            &Path::new("/bin").join(program.file_name().unwrap_or_default()),
+        )?;
+        copy_libraries(program, &tree)?;
+    }
+    archive_of(&tree, &folder.join("host-initramfs.cpio"))
+}
+
+/// An empty tree with these folders.
+fn empty(tree: &Path, folders: &[&str]) -> Result<PathBuf> {
+    if tree.exists() {
+        fs::remove_dir_all(tree)?;
+    }
+    for name in folders {
+        fs::create_dir_all(tree.join(name))?;
+    }
+    Ok(tree.to_owned())
 }
 
 /// Copies what a path leads to, links followed, to a place inside of the tree.
@@ -59,17 +92,23 @@ fn copy(from: &Path, tree: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The shared libraries of a program, its loader among them.
-fn libraries(program: &str) -> Result<Vec<PathBuf>> {
+/// Copies the shared libraries of a program, its loader among them.
+fn copy_libraries(program: &Path, tree: &Path) -> Result<()> {
     let text = process::output(Command::new("ldd").arg(program))?;
     if let Some(missing) = text.lines().find(|line| line.contains("not found")) {
-        bail!("{program}: {}", missing.trim());
+        bail!("{}: {}", program.display(), missing.trim());
     }
-    let words = text.split_whitespace().filter(|word| word.starts_with('/'));
-    Ok(words.map(PathBuf::from).collect())
+    for library in text
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(Path::new)
+    {
+        copy(library, tree, library)?;
+    }
+    Ok(())
 }
 
-fn archive_of(tree: &Path, archive: &Path) -> Result<()> {
+fn archive_of(tree: &Path, archive: &Path) -> Result<PathBuf> {
     let output = fs::File::create(archive)?;
     let mut find = Command::new("find")
         .arg(".")
@@ -83,5 +122,5 @@ fn archive_of(tree: &Path, archive: &Path) -> Result<()> {
     if !find.wait()?.success() {
         bail!("cannot list {}", tree.display());
     }
-    Ok(())
+    Ok(archive.to_owned())
 }

@@ -18,6 +18,7 @@ pub(crate) use vm::Vm;
 
 use crate::machine::{self, Tool};
 use crate::process;
+use crate::tpm::{self, Build};
 
 /// What booting a guest needs.
 const TOOLS: &[Tool] = &[
@@ -46,7 +47,22 @@ pub(crate) fn prepare() -> Result<Images> {
     let folder = process::root().join("target/guest");
     std::fs::create_dir_all(&folder)?;
     Ok(Images {
-        kernel: kernel::fetch(&folder)?,
+        kernel: kernel::fetch(&folder)?.image,
         initramfs: initramfs::pack(&folder)?,
+    })
+}
+
+/// The images of a machine whose own KVM boots the guest of [`prepare`] under the tiny monitor.
+///
+/// # Errors
+/// Something cannot be had or made.
+pub(crate) fn prepare_host() -> Result<Images> {
+    let guest = prepare()?;
+    let folder = process::root().join("target/guest");
+    let kernel = kernel::fetch(&folder)?;
+    let programs = [tpm::build(Build::Debug)?, process::build("tiny-vmm", "tiny-vmm")?];
+    Ok(Images {
+        initramfs: initramfs::pack_host(&folder, &guest, &kernel.modules, &programs)?,
+        kernel: kernel.image,
     })
 }

@@ -33,7 +33,7 @@ pub(crate) enum Stage {
 /// # Errors
 /// The guest hangs, ends early or cannot be understood.
 pub(crate) fn play(vm: &mut Vm, story: &mut Story) -> Result<Stage> {
-    let mut progress = Progress::begin(Style::of_stdout(), "the firmware and the kernel boot");
+    let mut progress = Progress::begin(Style::of_stdout(), "the machine boots");
     let mut done = false;
     while let Some(event) = vm.next()? {
         match event {

@@ -19,6 +19,7 @@ const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS.fd";
 
 /// MiB of memory.
 pub(super) const MEMORY: &str = "512";
+const HOST_MEMORY: &str = "1024";
 
 /// How long a guest may be silent. A boot on a loaded machine is the longest silence.
 const SILENCE: Duration = Duration::from_secs(240);
@@ -52,10 +53,8 @@ impl Vm {
         fs::create_dir_all(folder)?;
         let variables = folder.join("firmware-variables.fd");
         fs::copy(VARIABLES, &variables).with_context(|| format!("cannot copy {VARIABLES}"))?;
-        let mut command = Command::new("qemu-system-x86_64");
-        command.args(["-machine", "q35", "-accel", accelerator, "-cpu", "max"]);
-        command.args(["-m", MEMORY]);
-        command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
+        let mut command = qemu(accelerator, MEMORY);
+        command.args(["-cpu", "max"]);
         command
             .arg("-drive")
             .arg(format!("if=pflash,format=raw,readonly=on,file={FIRMWARE}"));
@@ -63,6 +62,33 @@ impl Vm {
             .arg("-drive")
             .arg(format!("if=pflash,format=raw,file={}", variables.display()));
         let window = interface.attach(folder, &mut command)?;
+        Self::launch(
+            command,
+            images,
+            folder,
+            &format!("scenario={scenario} {arguments}"),
+            window,
+        )
+    }
+
+    /// Boots a host that runs a scenario in a guest of its own. QEMU has no KVM for it, but plays a processor with SVM.
+    ///
+    /// # Errors
+    /// QEMU cannot be started.
+    pub(crate) fn start_host(images: &Images, folder: &Path, scenario: &str, arguments: &str) -> Result<Self> {
+        let mut command = qemu("tcg", HOST_MEMORY);
+        command.args(["-cpu", "max,svm=on,npt=on"]).stdin(Stdio::null());
+        let arguments = format!("scenario={scenario} firmware=none {arguments}");
+        Self::launch(command, images, folder, &arguments, None)
+    }
+
+    fn launch(
+        mut command: Command,
+        images: &Images,
+        folder: &Path,
+        arguments: &str,
+        window: Option<Window>,
+    ) -> Result<Self> {
         command
             .arg("-serial")
             .arg(format!("file:{}", folder.join("console.log").display()));
@@ -72,9 +98,7 @@ impl Vm {
             .arg(&images.kernel)
             .arg("-initrd")
             .arg(&images.initramfs);
-        command
-            .arg("-append")
-            .arg(format!("console=ttyS0 scenario={scenario} {arguments}"));
+        command.arg("-append").arg(format!("console=ttyS0 {arguments}"));
         command
             .stdout(Stdio::piped())
             .stderr(fs::File::create(folder.join("qemu.log"))?);
@@ -139,6 +163,14 @@ impl Vm {
         }
         text
     }
+}
+
+/// A machine with nothing but processor and memory.
+fn qemu(accelerator: &str, memory: &str) -> Command {
+    let mut command = Command::new("qemu-system-x86_64");
+    command.args(["-machine", "q35", "-accel", accelerator, "-m", memory]);
+    command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
+    command
 }
 
 impl Drop for Vm {

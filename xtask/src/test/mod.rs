@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
     ("guest: reset and crash", |peer| {
         guests::survive(&program(peer)?, Interface::Swtpm)
     }),
+    ("guest: tiny monitor", |_| guests::tiny_vmm()),
     ("guest: vhost-user", |peer| guests::vhost_user(&program(peer)?)),
 ];
 
