@@ -8,6 +8,7 @@ use crate::differences::List;
 use crate::generate::Generator;
 use crate::peer::{Kind, Peer};
 use crate::report::Report;
+use crate::scenarios::crossing::Crossing;
 
 /// What one side did.
 #[derive(Debug)]
@@ -54,6 +55,17 @@ pub fn both(
             .context("the peer");
         Ok((theirs?, ours?))
     })
+}
+
+/// Runs a crossing from `maker` to `taker`, both fresh from manufacture.
+///
+/// # Errors
+/// One of them cannot be started, or those of [`Crossing::run`].
+pub fn crossed(maker: &Kind, taker: &Kind, crossing: &Crossing) -> Result<()> {
+    let mut ends = (Tpm::new(Peer::start(maker)?, 1), Tpm::new(Peer::start(taker)?, 2));
+    crossing
+        .run(&mut ends.0, &mut ends.1)
+        .with_context(|| format!("{} from {} to {}", crossing.name, maker.name(), taker.name()))
 }
 
 /// What became of a generated sequence.

@@ -7,6 +7,7 @@ use integration::differences::List;
 use integration::generate::SEQUENCE;
 use integration::peer::Kind;
 use integration::report::Report;
+use integration::scenarios::crossing;
 use integration::{run, scenarios};
 
 fn ours() -> Kind {
@@ -46,6 +47,16 @@ fn generated_commands_agree() {
     }
     println!("{}", report.table());
     assert!(report.unexplained.is_empty(), "{}", report.details(4));
+}
+
+#[test]
+fn what_one_makes_the_other_takes() {
+    let ours = ours();
+    for crossing in crossing::ALL {
+        for (maker, taker) in [(&Kind::Swtpm, &ours), (&ours, &Kind::Swtpm)] {
+            run::crossed(maker, taker, crossing).unwrap();
+        }
+    }
 }
 
 /// Whatever is random by nature must be known as such: the peer against itself shows no difference.

@@ -10,6 +10,7 @@ use integration::compare::{Comparer, annotate};
 use integration::differences::List;
 use integration::peer::Kind;
 use integration::report::Report;
+use integration::scenarios::crossing;
 use integration::{generate, run, scenarios};
 
 #[derive(Debug, Parser)]
@@ -18,6 +19,9 @@ struct Args {
     /// Run the hand-written scenarios.
     #[arg(long)]
     scenarios: bool,
+    /// Let each TPM take what the other made: keys, duplicates, signatures, credentials.
+    #[arg(long)]
+    crossings: bool,
     /// Send this many generated commands.
     #[arg(long, default_value_t = 0)]
     generate: usize,
@@ -27,7 +31,7 @@ struct Args {
     /// How many commands of a sequence that differed to show.
     #[arg(long, default_value_t = 12)]
     last: usize,
-    /// Only scenarios whose name has this in it.
+    /// Only scenarios and crossings whose name has this in it.
     #[arg(long, default_value = "")]
     only: String,
     /// The program that is held against the peer; `swtpm` for swtpm itself.
@@ -81,12 +85,31 @@ fn main() -> Result<ExitCode> {
             report.unused = list.unused();
         }
     }
+    let mut crossed = true;
+    if args.crossings {
+        for crossing in crossing::ALL
+            .iter()
+            .filter(|crossing| crossing.name.contains(&args.only))
+        {
+            for (maker, taker) in [(&Kind::Swtpm, &ours), (&ours, &Kind::Swtpm)] {
+                let result = run::crossed(maker, taker, crossing);
+                crossed &= result.is_ok();
+                let outcome = result.map_or_else(|error| format!("{error:#}"), |()| "taken".to_owned());
+                println!(
+                    "{:<24} {:>5} -> {:<5} {outcome}",
+                    crossing.name,
+                    maker.name(),
+                    taker.name()
+                );
+            }
+        }
+    }
     if args.generate > 0 {
         generate(&args, &ours, &list, &mut report)?;
     }
     println!("{}", report.table());
     println!("{}", report.details(args.show));
-    Ok(if report.unexplained.is_empty() {
+    Ok(if report.unexplained.is_empty() && crossed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

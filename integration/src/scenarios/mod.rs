@@ -7,6 +7,7 @@ mod asymmetric;
 mod attestation;
 mod capability;
 mod context;
+pub mod crossing;
 mod hierarchy;
 mod loading;
 mod nv;
