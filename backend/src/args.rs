@@ -9,7 +9,7 @@ use tpm_engine::ProfileName;
 use tracing::level_filters::LevelFilter;
 
 use crate::keys::KeySource;
-use crate::keys::args::KeyArgs;
+use crate::keys::args::{KeyArgs, MigrationKeyArgs};
 use crate::manage::{CloneArgs, ExportArgs, ImportArgs, InfoArgs, RekeyArgs, RestoreArgs};
 use crate::store::InstanceId;
 
@@ -74,6 +74,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "MICROSECONDS", default_value_t = 200)]
     poll_us: u32,
 
+    /// How a virtual machine migrates, both may be given: "incoming" leaves the state directory alone until a TPM arrives, or
+    /// the monitor powers one on; "release-lock-outgoing" gives the directory up when the TPM was handed over, for a
+    /// destination that uses the same one
+    #[arg(long, value_enum, value_name = "HOW", value_delimiter = ',')]
+    migration: Vec<Migration>,
+
+    #[command(flatten)]
+    migration_key: MigrationKeyArgs,
+
     /// Power the TPM on at once and start it up; with "none" a client powers it on with CMD_INIT
     #[arg(long, value_enum, default_value_t = Startup::None)]
     startup: Startup,
@@ -85,6 +94,13 @@ pub(crate) struct ServeArgs {
     /// How much to log to stderr
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
     pub(crate) log_level: LogLevel,
+}
+
+/// What migration asks of the state directory; the names are swtpm's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Migration {
+    Incoming,
+    ReleaseLockOutgoing,
 }
 
 /// What the daemon does with the TPM before it serves.
@@ -137,12 +153,20 @@ pub(crate) struct Config {
     pub(crate) poll: Duration,
     pub(crate) startup: Startup,
     pub(crate) profile: Option<ProfileName>,
+    /// The state directory is opened when a TPM arrives.
+    pub(crate) incoming: bool,
+    /// The state directory is given up with the TPM.
+    pub(crate) release: bool,
+    /// Where the key comes from that seals state on its way to another daemon.
+    pub(crate) migration_key: Option<KeySource>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     #[error("nothing to serve on; give --socket-path, --swtpm-socket or --swtpm-tcp")]
     NoSocket,
+    #[error("--startup {startup} powers a TPM on, and --migration incoming waits for one: leave one of them out", startup = .0)]
+    NothingToStart(&'static str),
     #[error("--swtpm-tcp {0}: the control channel needs the next port, and there is none; choose a port below 65535")]
     NoControlPort(SocketAddr),
 }
@@ -162,6 +186,8 @@ impl TryFrom<ServeArgs> for Config {
             poll_us,
             startup,
             profile,
+            migration,
+            migration_key,
             log_level: _,
         } = args;
         if swtpm_socket.is_none() && swtpm_tcp.is_none() && socket_path.is_none() {
@@ -171,6 +197,12 @@ impl TryFrom<ServeArgs> for Config {
             && address.port() == u16::MAX
         {
             return Err(ConfigError::NoControlPort(address));
+        }
+        let incoming = migration.contains(&Migration::Incoming);
+        match startup {
+            Startup::Clear if incoming => return Err(ConfigError::NothingToStart("clear")),
+            Startup::State if incoming => return Err(ConfigError::NothingToStart("state")),
+            _ => {}
         }
         Ok(Self {
             state_dir,
@@ -183,6 +215,9 @@ impl TryFrom<ServeArgs> for Config {
             poll: Duration::from_micros(poll_us.into()),
             startup,
             profile,
+            incoming,
+            release: migration.contains(&Migration::ReleaseLockOutgoing),
+            migration_key: migration_key.into(),
         })
     }
 }
@@ -215,6 +250,16 @@ mod tests {
         ));
         let config = config(&["--swtpm-tcp", "127.0.0.1:65534", "--startup", "clear"]).unwrap();
         assert_eq!(config.startup, Startup::Clear);
+    }
+
+    #[test]
+    fn a_tpm_that_is_still_to_arrive_is_not_started() {
+        let both = ["--swtpm-socket", "c", "--migration", "incoming,release-lock-outgoing"];
+        let parsed = config(&both).unwrap();
+        assert!(parsed.incoming && parsed.release);
+        assert!(!config(&both[..2]).unwrap().incoming);
+        let refused = config(&[&both[..], &["--startup", "clear"]].concat());
+        assert!(matches!(refused, Err(ConfigError::NothingToStart("clear"))));
     }
 
     #[test]

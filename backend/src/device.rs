@@ -1,19 +1,26 @@
 //! The TPM of this process, shared between the thread that runs commands and the thread that controls it.
 
-use std::path::PathBuf;
+mod moving;
+mod opener;
+
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tpm_engine::platform::{NvStore, StoreError};
-use tpm_engine::{Locality, Manufacture, Platform, ProfileName, ResponseBuffer, StartError, Tpm};
+use tpm_engine::{Locality, MAX_COMMAND_SIZE, Platform, ResponseBuffer, Tpm};
 use tracing::{info, trace, warn};
 
+use self::moving::Moving;
+pub(crate) use self::moving::{MAX_PART_SIZE, Part};
+use self::opener::Opener;
+pub(crate) use self::opener::StateError;
 use crate::args::{Config, Startup};
+use crate::keys::OperatorKey;
 use crate::platform::{BootClock, KernelEntropy};
-use crate::store::{self, Access, OpenError, Store};
+use crate::store::{Access, Lease};
 
-/// The response of a TPM that has no power: TPM_RC_FAILURE, as swtpm answers it.
-const NO_POWER: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x01\x01";
+/// The response of a TPM that has no power, as swtpm answers it, and of one that was handed over: TPM_RC_FAILURE.
+const FAILURE: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x01\x01";
 /// The response to a locality that does not exist: TPM_RC_LOCALITY.
 const NO_LOCALITY: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x07";
 /// TPM2_Startup(TPM_SU_CLEAR); the last byte tells it from TPM_SU_STATE.
@@ -31,21 +38,7 @@ mod pt {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeviceError {
     #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error("the TPM in {} cannot be loaded", .0.display())]
-    Load(PathBuf, #[source] StartError),
-    #[error("a new TPM cannot be made in {}", .0.display())]
-    Manufacture(PathBuf, #[source] StartError),
-    #[error(
-        "the TPM in {} was made with the profile {profile}, and that never changes; leave --profile {wanted} out, or make \
-         a new TPM in another state directory",
-        .path.display()
-    )]
-    Profile {
-        path: PathBuf,
-        profile: &'static str,
-        wanted: ProfileName,
-    },
+    Open(#[from] StateError),
     #[error(
         "TPM2_Startup({startup:?}) was refused with response code {code:#05x}; STATE needs a preceding \
          TPM2_Shutdown(STATE), CLEAR is always possible"
@@ -67,8 +60,15 @@ pub(crate) fn platform(store: impl NvStore + 'static, cancel: Arc<AtomicBool>) -
 }
 
 struct State {
-    tpm: Tpm,
+    /// `None` as long as one is still to arrive.
+    tpm: Option<Tpm>,
+    /// The engine's store, which is given up with the TPM if the operator wants it so.
+    lease: Lease,
+    /// What opens the state directory, as far as it may have to be opened yet.
+    opener: Option<Opener>,
     powered: bool,
+    buffer_size: usize,
+    moving: Moving,
 }
 
 /// One TPM and the signals that reach it while it runs a command.
@@ -77,46 +77,47 @@ pub(crate) struct Device {
     cancel: Arc<AtomicBool>,
     /// The locality of commands that do not bring their own.
     locality: AtomicU8,
+    /// Seals state on its way to another daemon.
+    migration_key: Option<OperatorKey>,
+    /// The state directory is given up with the TPM.
+    release: bool,
+    /// The stored state is encrypted.
+    encrypted: bool,
 }
 
 impl Device {
-    /// Opens the state directory and loads its TPM, or makes one if there is none. The TPM has no power yet.
-    pub(crate) fn open(config: &Config, access: &Access) -> Result<Self, DeviceError> {
+    /// Opens the state directory and loads its TPM, or makes one if there is none, unless one is to arrive. The TPM has no
+    /// power yet.
+    pub(crate) fn open(
+        config: &Config,
+        access: Access,
+        migration_key: Option<OperatorKey>,
+    ) -> Result<Self, DeviceError> {
         let cancel = Arc::new(AtomicBool::new(false));
-        let path = &config.state_dir;
-        let tpm = match Tpm::load(platform(Store::open(path, access)?, Arc::clone(&cancel))) {
-            Ok(tpm) => tpm,
-            Err(StartError::NotManufactured) => {
-                store::may_be_made(path)?;
-                info!("making a new TPM in {}", path.display());
-                let options = Manufacture {
-                    profile: config.profile.unwrap_or_default(),
-                };
-                Tpm::manufacture(platform(Store::open(path, access)?, Arc::clone(&cancel)), &options)
-                    .map_err(|error| DeviceError::Manufacture(path.clone(), error))?
-            }
-            Err(error) => return Err(DeviceError::Load(path.clone(), error)),
+        let encrypted = access.key.is_some();
+        let opener = Opener::new(config, access, Arc::clone(&cancel));
+        let (tpm, lease) = if config.incoming {
+            info!("waiting for the TPM of {}", config.state_dir.display());
+            (None, Lease::default())
+        } else {
+            let (tpm, lease) = opener.load_or_make()?;
+            (Some(tpm), lease)
         };
-        store::mark(path)?;
-        let profile = tpm.profile_name();
-        // What is stored is the name with its edition.
-        let is = |wanted: &ProfileName| {
-            profile
-                .rsplit_once("-v")
-                .is_some_and(|(name, _)| name == wanted.as_str())
-        };
-        if let Some(wanted) = config.profile.filter(|wanted| !is(wanted)) {
-            return Err(DeviceError::Profile {
-                path: path.clone(),
-                profile,
-                wanted,
-            });
-        }
-        info!("serving the TPM in {}, of profile {}", path.display(), profile);
         Ok(Self {
-            state: Mutex::new(State { tpm, powered: false }),
+            state: Mutex::new(State {
+                tpm,
+                lease,
+                // The keys in it are kept for no longer than they may be needed.
+                opener: (config.incoming || config.release).then_some(opener),
+                powered: false,
+                buffer_size: MAX_COMMAND_SIZE,
+                moving: Moving::default(),
+            }),
             cancel,
             locality: AtomicU8::new(0),
+            migration_key,
+            release: config.release,
+            encrypted,
         })
     }
 
@@ -132,7 +133,7 @@ impl Device {
             Startup::Clear => 0,
             Startup::State => 1,
         };
-        self.power_cycle();
+        self.power_cycle()?;
         let mut response = ResponseBuffer::default();
         let mut command = STARTUP_CLEAR;
         command[11] = kind;
@@ -149,12 +150,15 @@ impl Device {
             return &NO_LOCALITY;
         };
         let mut state = self.lock();
-        if !state.powered {
-            return &NO_POWER;
-        }
+        let state = &mut *state;
+        let Some(tpm) = state.tpm.as_mut().filter(|_| state.powered && !state.moving.gone) else {
+            return &FAILURE;
+        };
+        // Whoever took a part of the state gets no other part of another moment.
+        state.moving.given = None;
         // A request to cancel is for the command that runs, not for the next one.
         self.cancel.store(false, Ordering::Relaxed);
-        state.tpm.execute(locality, command, response);
+        tpm.execute(locality, command, response);
         let response = response.as_slice();
         trace!(
             "command {:#x} from locality {}: response code {:#x}",
@@ -176,26 +180,36 @@ impl Device {
         self.lock()
     }
 
-    /// Takes the power, if there is any, and gives it back: `_TPM_Init`.
-    pub(crate) fn power_cycle(&self) {
+    /// Takes the power, if there is any, and gives it back: `_TPM_Init`. A TPM that was still to arrive is none that is
+    /// waited for any longer, and one that was handed over is here again.
+    ///
+    /// # Errors
+    /// When the state directory has to be opened and cannot be.
+    pub(crate) fn power_cycle(&self) -> Result<(), StateError> {
         let mut state = self.interrupt();
-        if state.powered
-            && let Err(error) = state.tpm.flush()
-        {
+        state.moving.arrived.clear();
+        self.take_back(&mut state)?;
+        let powered = state.powered;
+        let tpm = state.present()?;
+        if powered && let Err(error) = tpm.flush() {
             warn!("the TPM's clock could not be written at a power cycle: {error}");
         }
-        state.tpm.power_on();
+        tpm.power_on();
         state.powered = true;
+        Ok(())
     }
 
     /// Starts a TPM up that was lost with its process while its machine went on. No guest may win by that: every PCR of
     /// the static root of trust is extended with an error, so that what was measured before, and nothing else, can never
     /// be shown again without a reset of the machine.
-    pub(crate) fn recover(&self) {
+    ///
+    /// # Errors
+    /// As [`Self::power_cycle`].
+    pub(crate) fn recover(&self) -> Result<(), StateError> {
         const PCR: std::ops::Range<u8> = 0..16;
         const EVENT: &[u8] = b"the TPM process was restarted";
         const SIZE: u8 = 14 + 4 + 9 + 2 + EVENT.len() as u8;
-        self.power_cycle();
+        self.power_cycle()?;
         let mut response = ResponseBuffer::default();
         self.execute(0, &STARTUP_CLEAR, &mut response);
         for pcr in PCR {
@@ -207,15 +221,24 @@ impl Device {
             self.execute(0, &command, &mut response);
         }
         warn!("the TPM was restarted under a running machine; its PCR are spoilt until the machine is reset");
+        Ok(())
     }
 
     /// Takes the power away, in an orderly way.
     pub(crate) fn power_off(&self) -> Result<(), StoreError> {
         let mut state = self.interrupt();
-        if !std::mem::take(&mut state.powered) {
-            return Ok(());
+        let state = &mut *state;
+        let powered = std::mem::take(&mut state.powered);
+        match &mut state.tpm {
+            // What was handed over is not ours to write any more.
+            Some(tpm) if powered && !state.moving.gone => tpm.flush(),
+            _ => Ok(()),
         }
-        state.tpm.flush()
+    }
+
+    /// Whether the TPM has power.
+    pub(crate) fn is_powered(&self) -> bool {
+        self.lock().powered
     }
 
     /// The end of the process: what is written only then is written.
@@ -233,14 +256,21 @@ impl Device {
 
     /// Sets the size of the VMM's buffer for commands and responses.
     pub(crate) fn set_buffer_size(&self, size: usize) {
-        self.lock().tpm.set_buffer_size(size);
+        let mut state = self.lock();
+        state.buffer_size = size;
+        if let Some(tpm) = &mut state.tpm {
+            tpm.set_buffer_size(size);
+        }
     }
 
     /// What swtpm tells of its TPM as JSON: the specification (flag 1) and the attributes (flag 2) that an endorsement
     /// key's certificate names.
     pub(crate) fn describe(&self, flags: u64) -> String {
         let state = self.lock();
-        let property = |number| state.tpm.fixed_property(number).unwrap_or_default();
+        let Some(tpm) = &state.tpm else {
+            return "{}".to_owned();
+        };
+        let property = |number| tpm.fixed_property(number).unwrap_or_default();
         let mut parts = Vec::new();
         if flags & 1 != 0 {
             parts.push(format!(
@@ -265,24 +295,35 @@ impl Device {
     }
 
     pub(crate) fn established(&self) -> bool {
-        self.lock().tpm.established()
+        self.lock().tpm.as_ref().is_some_and(Tpm::established)
     }
 
     /// Clears the establishment flag; says whether the locality may.
     pub(crate) fn reset_established(&self, locality: u8) -> bool {
-        Locality::new(locality).is_some_and(|locality| self.lock().tpm.reset_established(locality))
+        let reset = |tpm: &mut Tpm| Locality::new(locality).is_some_and(|locality| tpm.reset_established(locality));
+        self.with_live(reset).unwrap_or_default()
     }
 
     pub(crate) fn hash_start(&self) {
-        self.lock().tpm.hash_start();
+        self.with_live(Tpm::hash_start);
     }
 
     pub(crate) fn hash_data(&self, data: &[u8]) {
-        self.lock().tpm.hash_data(data);
+        self.with_live(|tpm| tpm.hash_data(data));
     }
 
     pub(crate) fn hash_end(&self) {
-        self.lock().tpm.hash_end();
+        self.with_live(Tpm::hash_end);
+    }
+
+    /// Changes the TPM, if it is here.
+    fn with_live<T>(&self, change: impl FnOnce(&mut Tpm) -> T) -> Option<T> {
+        let mut state = self.lock();
+        if state.moving.gone {
+            return None;
+        }
+        state.moving.given = None;
+        state.tpm.as_mut().map(change)
     }
 }
 

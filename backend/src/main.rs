@@ -33,7 +33,7 @@ enum Error {
     Config(#[from] ConfigError),
     #[error("the process cannot be set up")]
     Process(#[from] ProcessError),
-    #[error("the key of the state cannot be had")]
+    #[error("a key cannot be had")]
     Key(#[from] KeyError),
     #[error(transparent)]
     Manage(#[from] ManageError),
@@ -53,8 +53,8 @@ fn serve(args: ServeArgs) -> Result<(), Error> {
         instance: config.instance.clone(),
         anchor: config.anchor.clone(),
     };
-    let device = Arc::new(Device::open(config, &access)?);
-    drop(access);
+    let migration_key = config.migration_key.as_ref().map(OperatorKey::load).transpose()?;
+    let device = Arc::new(Device::open(config, access, migration_key)?);
     process::abort_on_panic();
     let stop = process::stop_signals()?;
     let server = Server::bind(config, Arc::clone(&device), stop)?;

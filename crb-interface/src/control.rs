@@ -20,6 +20,8 @@ pub enum Control {
     /// The TPM process was restarted under a running machine: the TPM is started up without one, and its PCR are spoilt,
     /// so that nothing measured before can be claimed again.
     Recover = 7,
+    /// The machine goes on here although its TPM was saved: a migration failed, or the machine was saved and is kept.
+    Resume = 8,
 }
 
 impl Control {
@@ -34,6 +36,7 @@ impl Control {
             5 => Self::HashEnd,
             6 => Self::ResetEstablishment,
             7 => Self::Recover,
+            8 => Self::Resume,
             _ => return None,
         })
     }

@@ -44,6 +44,7 @@ mod locality;
 mod memory;
 #[cfg(test)]
 mod model;
+mod saved;
 #[cfg(feature = "shared")]
 mod shared;
 

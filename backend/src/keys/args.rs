@@ -78,3 +78,9 @@ key_args!(
     "transfer-",
     "of the exported file"
 );
+key_args!(
+    /// The key of state that a monitor carries to another daemon.
+    MigrationKeyArgs,
+    "migration-",
+    "of state that a monitor carries to another daemon"
+);

@@ -29,6 +29,13 @@ pub(crate) enum Purpose {
     DataKey,
     /// A whole state, in a file that moves it.
     Export,
+    /// A part of a TPM's state that a monitor carries to another daemon.
+    StateBlob,
+}
+
+/// Whether bytes claim to be an envelope.
+pub(crate) fn is_envelope(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
 }
 
 impl Purpose {
@@ -36,6 +43,7 @@ impl Purpose {
         match self {
             Self::DataKey => b"vhost-device-tpm data key",
             Self::Export => b"vhost-device-tpm export",
+            Self::StateBlob => b"vhost-device-tpm state blob",
         }
     }
 }

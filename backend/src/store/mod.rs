@@ -8,6 +8,7 @@ mod data_key;
 mod directory;
 mod error;
 mod instance;
+mod lease;
 mod root;
 mod rows;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub(crate) use directory::{Directory, mark, may_be_made, replace as replace_file
 use error::Cause;
 pub(crate) use error::OpenError;
 pub(crate) use instance::InstanceId;
+pub(crate) use lease::Lease;
 pub(crate) use root::Head;
 use root::{Number, ROOT, Root};
 use rows::{Rows, Stored};

@@ -5,10 +5,14 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 
+use zeroize::Zeroizing;
+
 use super::control::{self, Code, Request};
+use crate::device::MAX_PART_SIZE;
 
 /// How long a client may take to send the rest of a request, as swtpm has it. Then its connection is closed.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -18,6 +22,8 @@ const CHUNK: usize = 4096;
 const MAX_DESCRIPTORS: usize = 4;
 /// HASH_DATA's number and length come before its data.
 const HASH_HEADER: usize = 8;
+/// SET_STATEBLOB's number, flags, part and length come before its data.
+const BLOB_HEADER: usize = 16;
 
 /// What a client's bytes came to.
 #[derive(Debug)]
@@ -29,6 +35,24 @@ pub(super) enum Event {
     Request(Result<Request, Code>),
     /// All data of a HASH_DATA request was hashed.
     Hashed,
+    /// A SET_STATEBLOB request with all of its data; `None` when they are more than state can be.
+    Blob {
+        part: u32,
+        data: Option<Zeroizing<Vec<u8>>>,
+    },
+}
+
+/// The data of a request, which need not come at once.
+enum Data {
+    None,
+    /// Bytes of a HASH_DATA request that are still to come.
+    Hash(u32),
+    /// A SET_STATEBLOB request: bytes that are still to come, and those that are there, unless there are too many.
+    Blob {
+        part: u32,
+        left: u32,
+        data: Option<Zeroizing<Vec<u8>>>,
+    },
 }
 
 /// A connection to the control channel.
@@ -36,8 +60,7 @@ pub(super) struct Client {
     socket: OwnedFd,
     /// The request as far as it has arrived. It is never longer than [`control::MAX_REQUEST`].
     request: Vec<u8>,
-    /// Bytes of a HASH_DATA request that are still to come.
-    to_hash: u32,
+    data: Data,
     descriptor: Option<OwnedFd>,
     deadline: Option<Instant>,
 }
@@ -47,7 +70,7 @@ impl Client {
         Self {
             socket,
             request: Vec::new(),
-            to_hash: 0,
+            data: Data::None,
             descriptor: None,
             deadline: None,
         }
@@ -83,10 +106,10 @@ impl Client {
     }
 
     fn take(&mut self, bytes: &[u8], powered: bool, mut hash: impl FnMut(&[u8])) -> Event {
-        if self.to_hash > 0 {
+        if !matches!(self.data, Data::None) {
             // Data may be long; each piece of it renews the client's time.
             self.deadline = None;
-            return self.hash(bytes, hash);
+            return self.feed(bytes, hash);
         }
         self.request.extend_from_slice(bytes);
         let Some(parsed) = control::parse(&self.request, powered) else {
@@ -102,24 +125,45 @@ impl Client {
         }
         match parsed {
             Ok(Request::HashData(len)) => {
-                self.to_hash = len;
-                self.hash(request.get(HASH_HEADER..).unwrap_or_default(), &mut hash)
+                self.data = Data::Hash(len);
+                self.feed(request.get(HASH_HEADER..).unwrap_or_default(), &mut hash)
+            }
+            Ok(Request::SetStateBlob { part, len }) => {
+                let size = usize::try_from(len).ok().filter(|size| *size <= MAX_PART_SIZE);
+                self.data = Data::Blob {
+                    part,
+                    left: len,
+                    // Room for all of it, so that growing leaves no copies behind.
+                    data: size.map(|size| Zeroizing::new(Vec::with_capacity(size))),
+                };
+                self.feed(request.get(BLOB_HEADER..).unwrap_or_default(), &mut hash)
             }
             other => Event::Request(other),
         }
     }
 
-    /// Hashes bytes of a HASH_DATA request, and none beyond its length.
-    fn hash(&mut self, bytes: &[u8], mut hash: impl FnMut(&[u8])) -> Event {
-        let wanted = usize::try_from(self.to_hash).unwrap_or(usize::MAX);
-        let data = bytes.get(..wanted).unwrap_or(bytes);
-        if !data.is_empty() {
-            hash(data);
+    /// Takes data of a request, and none beyond their length.
+    fn feed(&mut self, bytes: &[u8], mut hash: impl FnMut(&[u8])) -> Event {
+        let (Data::Hash(left) | Data::Blob { left, .. }) = &mut self.data else {
+            return Event::More;
+        };
+        let bytes = bytes
+            .get(..usize::try_from(*left).unwrap_or(usize::MAX))
+            .unwrap_or(bytes);
+        *left = left.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        let done = *left == 0;
+        match &mut self.data {
+            Data::Hash(_) if !bytes.is_empty() => hash(bytes),
+            Data::Blob { data: Some(data), .. } => data.extend_from_slice(bytes),
+            _ => {}
         }
-        self.to_hash = self
-            .to_hash
-            .saturating_sub(u32::try_from(data.len()).unwrap_or(u32::MAX));
-        if self.to_hash == 0 { Event::Hashed } else { Event::More }
+        if !done {
+            return Event::More;
+        }
+        match std::mem::replace(&mut self.data, Data::None) {
+            Data::Blob { part, data, .. } => Event::Blob { part, data },
+            _ => Event::Hashed,
+        }
     }
 
     /// Reads bytes and takes the descriptors that come with them: the first is kept, the others are closed.
@@ -142,8 +186,25 @@ impl Client {
         Ok(received.bytes)
     }
 
-    /// Sends a response; says whether the socket took it.
+    /// Sends a response; says whether the socket took it. One that is larger than the socket's buffer is sent as the client
+    /// reads it, as long as it does.
     pub(super) fn send(&self, response: &[u8]) -> bool {
-        send(&self.socket, response, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) == Ok(response.len())
+        let mut rest = response;
+        while !rest.is_empty() {
+            match send(&self.socket, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                // A client that lets even a short response lie is gone at once.
+                Err(Errno::AGAIN) if response.len() > CHUNK && self.takes_more() => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn takes_more(&self) -> bool {
+        let timeout = Timespec::try_from(PATIENCE).ok();
+        let mut sockets = [PollFd::new(&self.socket, PollFlags::OUT)];
+        matches!(poll(&mut sockets, timeout.as_ref()), Ok(1..))
     }
 }

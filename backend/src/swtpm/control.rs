@@ -3,6 +3,8 @@
 //! A request is its number and a body. As swtpm does, whatever has arrived once a request is complete counts as that
 //! request: clients wait for each response, so there is never the beginning of another one behind it.
 
+use zeroize::Zeroizing;
+
 /// TPM_RESULT values that swtpm answers on its control channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -18,13 +20,16 @@ pub(crate) enum Code {
     IoError = 0x1F,
     /// TPM_BAD_LOCALITY.
     BadLocality = 0x3D,
+    /// TPM_RETRY: there is no such part of the state. Clients take it for an empty one.
+    Retry = 0x800,
 }
 
 /// What a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Request {
     GetCapability,
-    /// Its flags say only whether a stored volatile state is deleted when it was read. There is never one.
+    /// Its flags say only whether a stored volatile state is deleted when it was read. It always is: a TPM does not go on
+    /// from one state twice.
     Init,
     Shutdown,
     GetEstablished,
@@ -34,7 +39,18 @@ pub(crate) enum Request {
     HashData(u32),
     HashEnd,
     Cancel,
+    StoreVolatile,
     ResetEstablished(u8),
+    /// A part of the state from an offset on. Its flags are not looked at: whether state is sealed says the operator.
+    GetStateBlob {
+        part: u32,
+        offset: u32,
+    },
+    /// So many bytes follow, of which some have arrived already.
+    SetStateBlob {
+        part: u32,
+        len: u32,
+    },
     Stop,
     GetConfig,
     SetDataFd,
@@ -43,19 +59,23 @@ pub(crate) enum Request {
         flags: u64,
         offset: u32,
     },
-    /// The storage is locked for as long as the daemon runs.
-    LockStorage,
+    /// So many times ten milliseconds may pass until the storage is locked.
+    LockStorage {
+        retries: u32,
+    },
 }
 
-/// PTM_CAP bits of the requests above. Absent: STORE_VOLATILE, GET_STATEBLOB, SET_STATEBLOB, so that a VMM knows that
-/// it cannot migrate the TPM.
+/// PTM_CAP bits of the requests above.
 pub(crate) const CAPABILITIES: u64 = cap::INIT
     | cap::SHUTDOWN
     | cap::GET_ESTABLISHED
     | cap::SET_LOCALITY
     | cap::HASHING
     | cap::CANCEL
+    | cap::STORE_VOLATILE
     | cap::RESET_ESTABLISHED
+    | cap::GET_STATEBLOB
+    | cap::SET_STATEBLOB
     | cap::STOP
     | cap::GET_CONFIG
     | cap::SET_DATAFD
@@ -71,7 +91,10 @@ mod cap {
     pub(super) const SET_LOCALITY: u64 = 1 << 3;
     pub(super) const HASHING: u64 = 1 << 4;
     pub(super) const CANCEL: u64 = 1 << 5;
+    pub(super) const STORE_VOLATILE: u64 = 1 << 6;
     pub(super) const RESET_ESTABLISHED: u64 = 1 << 7;
+    pub(super) const GET_STATEBLOB: u64 = 1 << 8;
+    pub(super) const SET_STATEBLOB: u64 = 1 << 9;
     pub(super) const STOP: u64 = 1 << 10;
     pub(super) const GET_CONFIG: u64 = 1 << 11;
     pub(super) const SET_DATAFD: u64 = 1 << 12;
@@ -97,23 +120,25 @@ struct Form {
     body: usize,
     /// A longer body is refused rather than cut.
     exact: bool,
-    /// Only when the TPM has power.
-    powered: bool,
+    /// Only when the TPM has power, or only when it has none.
+    powered: Option<bool>,
 }
 
 /// The form of the request with this number; `None` where there is none, or none that is supported.
 const fn form(number: u32) -> Option<Form> {
     let (body, exact, powered) = match number {
-        0x01 => (0, false, false),
-        0x02 => (4, true, false),
-        0x03 | 0x0E | 0x0F => (0, true, false),
-        0x04 | 0x06 | 0x08 | 0x09 => (0, true, true),
-        0x05 => (1, false, false),
-        0x07 => (4, false, true),
-        0x0B => (1, false, true),
-        0x10 => (0, false, false),
-        0x11 | 0x13 => (4, false, false),
-        0x12 => (16, false, false),
+        0x01 => (0, false, None),
+        0x02 => (4, true, None),
+        0x03 | 0x0E | 0x0F => (0, true, None),
+        0x04 | 0x06 | 0x08 | 0x09 | 0x0A => (0, true, Some(true)),
+        0x05 => (1, false, None),
+        0x07 => (4, false, Some(true)),
+        0x0B => (1, false, Some(true)),
+        0x0C => (12, false, Some(true)),
+        0x0D => (12, false, Some(false)),
+        0x10 => (0, false, None),
+        0x11 | 0x13 => (4, false, None),
+        0x12 => (16, false, None),
         _ => return None,
     };
     Some(Form { body, exact, powered })
@@ -130,14 +155,18 @@ pub(crate) fn parse(message: &[u8], powered: bool) -> Option<Result<Request, Cod
     if body.len() < form.body {
         return None;
     }
-    if form.powered && !powered {
+    if form.powered.is_some_and(|needed| needed != powered) {
         return Some(Err(Code::BadOrdinal));
     }
     if form.exact && body.len() != form.body {
         return Some(Err(Code::BadParameter));
     }
     let byte = || body.first().copied().unwrap_or_default();
-    let word = || body.first_chunk().map_or(0, |word| u32::from_be_bytes(*word));
+    let nth = |number: usize| {
+        let word = body.get(number * 4..).and_then(<[u8]>::first_chunk);
+        word.map_or(0, |word| u32::from_be_bytes(*word))
+    };
+    let word = || nth(0);
     Some(Ok(match number {
         0x01 => Request::GetCapability,
         0x02 => Request::Init,
@@ -148,7 +177,16 @@ pub(crate) fn parse(message: &[u8], powered: bool) -> Option<Result<Request, Cod
         0x07 => Request::HashData(word()),
         0x08 => Request::HashEnd,
         0x09 => Request::Cancel,
+        0x0A => Request::StoreVolatile,
         0x0B => Request::ResetEstablished(byte()),
+        0x0C => Request::GetStateBlob {
+            part: nth(1),
+            offset: nth(2),
+        },
+        0x0D => Request::SetStateBlob {
+            part: nth(1),
+            len: nth(2),
+        },
         0x0E => Request::Stop,
         0x0F => Request::GetConfig,
         0x10 => Request::SetDataFd,
@@ -160,7 +198,7 @@ pub(crate) fn parse(message: &[u8], powered: bool) -> Option<Result<Request, Cod
                 offset: u32::from_be_bytes(*rest.first_chunk()?),
             }
         }
-        0x13 => Request::LockStorage,
+        0x13 => Request::LockStorage { retries: word() },
         _ => return Some(Err(Code::BadOrdinal)),
     }))
 }
@@ -187,9 +225,29 @@ pub(crate) fn established(bit: bool) -> Vec<u8> {
     success(&[u8::from(bit), 0, 0, 0])
 }
 
-/// The response to GET_CONFIG: no flag, as there is neither a file key nor a migration key.
-pub(crate) fn config() -> Vec<u8> {
-    success(&0u32.to_be_bytes())
+/// The response to GET_CONFIG: whether there is a key of the stored state, and one of state on its way.
+pub(crate) fn config(state_key: bool, migration_key: bool) -> Vec<u8> {
+    success(&(u32::from(state_key) | u32::from(migration_key) << 1).to_be_bytes())
+}
+
+/// The response to GET_STATEBLOB: the part from an offset on; none for a part that does not exist.
+pub(crate) fn state_blob(part: Option<(&[u8], bool)>, offset: u32) -> Zeroizing<Vec<u8>> {
+    /// PTM_STATE_FLAG_ENCRYPTED.
+    const ENCRYPTED: u32 = 2;
+    let (code, blob, sealed) = match part {
+        Some((blob, sealed)) => (Code::Success, blob, sealed),
+        None => (Code::Retry, [].as_slice(), false),
+    };
+    let rest = blob
+        .get(usize::try_from(offset).unwrap_or(usize::MAX)..)
+        .unwrap_or_default();
+    let size = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+    let mut response = Zeroizing::new(Vec::with_capacity(rest.len().saturating_add(16)));
+    for word in [code as u32, if sealed { ENCRYPTED } else { 0 }, size, size] {
+        response.extend_from_slice(&word.to_be_bytes());
+    }
+    response.extend_from_slice(rest);
+    response
 }
 
 /// The response to SET_BUFFERSIZE: the size in use, the smallest and the largest.
@@ -242,7 +300,9 @@ mod tests {
             (0x06, 0, true),
             (0x08, 0, true),
             (0x09, 0, true),
+            (0x0A, 0, true),
             (0x0B, 1, false),
+            (0x0C, 12, false),
             (0x0E, 0, true),
             (0x0F, 0, true),
             (0x10, 0, false),
@@ -263,17 +323,13 @@ mod tests {
         for number in 1..=0x13 {
             let powered = parse(&message(number, &[0; 16]), true);
             let off = parse(&message(number, &[0; 16]), false);
-            let needs = matches!(number, 0x04 | 0x06 | 0x07 | 0x08 | 0x09 | 0x0B);
+            let needs = matches!(number, 0x04 | 0x06..=0x0D);
             assert_eq!(powered != off, needs, "{number:#x}");
         }
     }
 
     #[test]
-    fn what_is_not_supported_is_not_advertised() {
-        for (number, bit) in [(0x0A, 6), (0x0C, 8), (0x0D, 9)] {
-            assert_eq!(parse(&message(number, &[0; 64]), true), Some(Err(Code::BadOrdinal)));
-            assert_eq!(CAPABILITIES >> bit & 1, 0);
-        }
+    fn what_does_not_exist_is_refused() {
         for number in [0, 0x14, u32::MAX] {
             assert_eq!(parse(&message(number, &[]), true), Some(Err(Code::BadOrdinal)));
         }
@@ -281,9 +337,17 @@ mod tests {
 
     #[test]
     fn responses_have_the_layout_of_swtpms_structures() {
-        assert_eq!(capability(), 0x1_FCBFu64.to_be_bytes());
+        assert_eq!(capability(), 0x1_FFFFu64.to_be_bytes());
         assert_eq!(established(true), [0, 0, 0, 0, 1, 0, 0, 0]);
-        assert_eq!(config(), [0; 8]);
+        assert_eq!(config(false, false), [0; 8]);
+        assert_eq!(config(true, false), [0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(config(false, true), [0, 0, 0, 0, 0, 0, 0, 2]);
+        assert_eq!(
+            **state_blob(Some((b"abc", true)), 1),
+            *b"\0\0\0\0\0\0\0\x02\0\0\0\x02\0\0\0\x02bc"
+        );
+        assert_eq!(**state_blob(Some((b"abc", false)), 4), [0; 16]);
+        assert_eq!(state_blob(None, 0)[..4], [0, 0, 8, 0]);
         assert_eq!(
             buffer_size(3968),
             [0, 0, 0, 0, 0, 0, 0x0F, 0x80, 0, 0, 0x0A, 0xF8, 0, 0, 0x10, 0]

@@ -8,3 +8,4 @@ mod client;
 mod control;
 mod data;
 pub(crate) mod server;
+mod sockets;

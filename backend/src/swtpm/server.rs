@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -13,23 +12,26 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_tcp_nodelay, socket_type};
-use rustix::net::{Shutdown, SocketFlags, SocketType, accept_with, shutdown};
+use rustix::net::{Shutdown, SocketType, shutdown};
 use tracing::{debug, info, warn};
+use zeroize::Zeroizing;
 
 use super::client::{Client, Event};
 use super::control::{self, Code, Request};
 use super::data::DataChannel;
+use super::sockets::{TcpPorts, UnixControl, accept, bind_tcp, bind_unix};
 use crate::args::Config;
-use crate::device::Device;
-use crate::socket::{self, SocketError};
+use crate::device::{Device, Part, StateError};
+use crate::process;
+use crate::socket::SocketError;
 
 /// Control clients that are served at once: a VMM, and an operator who looks at the TPM or cancels a command.
 const MAX_CLIENTS: usize = 8;
 /// Data sockets that the data thread has: the one it serves, and those that wait for it to see that their
 /// predecessors' clients left, for which a long command must end.
 const MAX_DATA: usize = 8;
-/// How often a pair of neighbouring ports is tried where any will do (port 0).
-const PORT_TRIES: usize = 32;
+/// How long LOCK_STORAGE may wait at most; nobody else is served meanwhile.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// What an epoll event is about; clients of the control channel have numbers from [`FIRST_CLIENT`].
 mod token {
@@ -55,29 +57,6 @@ impl From<Errno> for ServerError {
     fn from(error: Errno) -> Self {
         Self::Loop(error.into())
     }
-}
-
-/// The control socket in the file system, gone with its server.
-struct UnixControl {
-    listener: OwnedFd,
-    path: PathBuf,
-}
-
-impl Drop for UnixControl {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            debug!(
-                "the control socket {} could not be removed: {error}",
-                self.path.display()
-            );
-        }
-    }
-}
-
-/// The listeners of the data and the control port.
-struct TcpPorts {
-    data: OwnedFd,
-    control: OwnedFd,
 }
 
 /// Whether the server goes on.
@@ -294,7 +273,18 @@ impl Server {
             Event::Gone => return Next::Serve,
             Event::More => (None, Next::Serve),
             Event::Hashed => (Some(control::result(Code::Success)), Next::Serve),
+            Event::Blob { part, data } => (Some(control::result(self.set_state_blob(part, data))), Next::Serve),
             Event::Request(Err(code)) => (Some(control::result(code)), Next::Serve),
+            Event::Request(Ok(Request::GetStateBlob { part, offset })) => {
+                // It may be large and is wiped, as no other response is.
+                return match client.send(&self.get_state_blob(part, offset)) {
+                    true => {
+                        self.clients.insert(number, client);
+                        Next::Serve
+                    }
+                    false => Next::Serve,
+                };
+            }
             Event::Request(Ok(Request::SetDataFd)) => {
                 let code = self.set_data_fd(client.take_descriptor());
                 (Some(control::result(code)), Next::Serve)
@@ -320,7 +310,10 @@ impl Server {
         let code = match request {
             Request::GetCapability => return control::capability(),
             Request::GetEstablished => return control::established(device.established()),
-            Request::GetConfig => return control::config(),
+            Request::GetConfig => {
+                let (state_key, migration_key) = device.encryption();
+                return control::config(state_key, migration_key);
+            }
             Request::GetInfo { flags, offset } => return control::info(&device.describe(flags), offset),
             Request::SetBufferSize(0) => return control::buffer_size(self.buffer_size),
             Request::SetBufferSize(_) if self.powered => Code::BadOrdinal,
@@ -330,9 +323,15 @@ impl Server {
                 return control::buffer_size(self.buffer_size);
             }
             Request::Init => {
-                device.power_cycle();
-                self.powered = true;
-                Code::Success
+                let result = device.init();
+                // When nothing came of it, the TPM has the power that it had.
+                self.powered = device.is_powered();
+                code(result)
+            }
+            Request::StoreVolatile => code(device.store_volatile()),
+            Request::LockStorage { retries } => {
+                let retries = Duration::from_millis(10).saturating_mul(retries);
+                code(device.reclaim(retries.min(MAX_LOCK_WAIT)))
             }
             Request::Stop | Request::Shutdown => {
                 self.powered = false;
@@ -362,10 +361,40 @@ impl Server {
                 device.cancel();
                 Code::Success
             }
-            // The data of HASH_DATA and the descriptor of SET_DATAFD are the client's to take.
-            Request::HashData(_) | Request::SetDataFd | Request::LockStorage => Code::Success,
+            // The data of these and the descriptor of SET_DATAFD were the client's to take.
+            Request::HashData(_) | Request::SetDataFd | Request::GetStateBlob { .. } | Request::SetStateBlob { .. } => {
+                Code::Success
+            }
         };
         control::result(code)
+    }
+
+    /// A part of the state, for whoever moves the TPM.
+    fn get_state_blob(&self, number: u32, offset: u32) -> Zeroizing<Vec<u8>> {
+        let Some(part) = part(number) else {
+            return control::state_blob(None, offset);
+        };
+        match self.device.give(part) {
+            Ok(blob) => {
+                let blob = blob.as_ref().map(|blob| (&**blob.bytes, blob.sealed));
+                control::state_blob(blob, offset)
+            }
+            Err(error) => Zeroizing::new(control::result(code::<()>(Err(error)))),
+        }
+    }
+
+    /// A part of the state of a TPM that is to live here.
+    fn set_state_blob(&self, number: u32, data: Option<Zeroizing<Vec<u8>>>) -> Code {
+        let (Some(part), Some(data)) = (part(number), data) else {
+            return Code::BadParameter;
+        };
+        match self.device.take(part, &data) {
+            Ok(()) => Code::Success,
+            Err(error) => {
+                process::report(&error);
+                Code::BadParameter
+            }
+        }
     }
 
     /// Takes a descriptor as the data channel, unless there is one whose client is still there.
@@ -385,6 +414,27 @@ impl Server {
         let handed = self.hand_over(socket).is_ok() && self.update_data_listener().is_ok();
         if handed { Code::Success } else { Code::Fail }
     }
+}
+
+/// The answer to a request that may not have been carried out; the log has the reason.
+fn code<T>(result: Result<T, StateError>) -> Code {
+    match result {
+        Ok(_) => Code::Success,
+        Err(error) => {
+            process::report(&error);
+            Code::Fail
+        }
+    }
+}
+
+/// The part of the state with this number.
+const fn part(number: u32) -> Option<Part> {
+    Some(match number {
+        1 => Part::Permanent,
+        2 => Part::Volatile,
+        3 => Part::Saved,
+        _ => return None,
+    })
 }
 
 /// Serves one data socket after another.
@@ -422,68 +472,4 @@ fn has_left(socket: &OwnedFd) -> bool {
     let mut poll_fd = [PollFd::new(socket, PollFlags::RDHUP)];
     let now = Timespec::try_from(Duration::ZERO).ok();
     poll(&mut poll_fd, now.as_ref()).is_ok_and(|ready| ready > 0)
-}
-
-/// Accepts one connection. A client that has left again is nothing to stop for.
-fn accept(listener: &OwnedFd) -> Option<OwnedFd> {
-    match accept_with(listener, SocketFlags::CLOEXEC) {
-        Ok(socket) => Some(socket),
-        Err(error) => {
-            if error != Errno::AGAIN && error != Errno::INTR {
-                warn!("a connection could not be accepted: {error}");
-            }
-            None
-        }
-    }
-}
-
-fn bind_unix(path: &Path) -> Result<UnixControl, ServerError> {
-    let listener = socket::listen(path)?;
-    listener
-        .set_nonblocking(true)
-        .map_err(|error| SocketError::Open(path.to_owned(), error))?;
-    info!("control channel on {}", path.display());
-    Ok(UnixControl {
-        listener: listener.into(),
-        path: path.to_owned(),
-    })
-}
-
-fn bind_tcp(address: SocketAddr) -> Result<TcpPorts, ServerError> {
-    if !address.ip().is_loopback() {
-        warn!("{address} can be reached from other machines, and the protocol knows no authentication");
-    }
-    let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
-    loop {
-        tries = tries.saturating_sub(1);
-        match bind_ports(address) {
-            Ok((data, control)) => {
-                info!("data channel on {}, control channel on {}", data.1, control.1);
-                return Ok(TcpPorts {
-                    data: data.0,
-                    control: control.0,
-                });
-            }
-            Err(_) if tries > 0 => {}
-            Err((address, error)) => return Err(ServerError::Tcp(address, error)),
-        }
-    }
-}
-
-type Bound = (OwnedFd, SocketAddr);
-
-fn bind_ports(address: SocketAddr) -> Result<(Bound, Bound), (SocketAddr, io::Error)> {
-    let bind = |address: SocketAddr| {
-        let bound = || -> io::Result<Bound> {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            let address = listener.local_addr()?;
-            Ok((listener.into(), address))
-        };
-        bound().map_err(|error| (address, error))
-    };
-    let data = bind(address)?;
-    let mut next = data.1;
-    next.set_port(next.port().wrapping_add(1));
-    Ok((data, bind(next)?))
 }

@@ -1,12 +1,16 @@
 //! The device behind a vhost-user connection: queue 0, the window, and the config space (docs/vhost-user-tpm.md).
 
+use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crb_interface::layout::{CONFIG_CONTROL, DATA_BUFFER_SIZE, MEMORY_SIZE, PAGE, STAGING_SIZE};
 use crb_interface::{Action, Config, Control, Crb, LocalMemory, SharedMemory};
-use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
+use vhost::vhost_user::message::{
+    VhostTransferStateDirection, VhostTransferStatePhase, VhostUserProtocolFeatures, VhostUserVirtioFeatures,
+};
 use vhost_user_backend::{VhostUserBackend, VringMutex, VringT};
 use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
 use virtio_queue::{DescriptorChain, QueueT};
@@ -16,12 +20,17 @@ use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_con
 
 use tpm_engine::ResponseBuffer;
 
-use crate::device::Device;
+use super::transfer::Transfer;
+use crate::device::{Device, StateError};
+use crate::process;
 
 /// Entries that queue 0 can have.
 const MAX_QUEUE_SIZE: usize = 16;
 /// The first interval for which the queue is polled after a command, when polling has not been tried yet.
 const FIRST_POLL: Duration = Duration::from_micros(5);
+
+/// How long a monitor that goes on with its TPM waits for the lock of a state directory that was given up.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// The response to a command that was cancelled before it began: TPM_RC_CANCELED.
 const CANCELED: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x09";
@@ -69,6 +78,11 @@ pub(super) struct Endpoint {
     worker: Mutex<Worker>,
     window: Mutex<Option<Arc<Window>>>,
     most_poll: Duration,
+    /// The queue was stopped and not used since.
+    stopped: AtomicBool,
+    /// The TPM was saved by this monitor, which can go on with it by starting the queue again.
+    departed: AtomicBool,
+    transfer: Mutex<Option<Transfer>>,
     exit: Mutex<Option<(EventConsumer, EventNotifier)>>,
 }
 
@@ -90,6 +104,9 @@ impl Endpoint {
             }),
             window: Mutex::new(None),
             most_poll,
+            stopped: AtomicBool::new(true),
+            departed: AtomicBool::new(false),
+            transfer: Mutex::default(),
             exit: Mutex::new(Some(new_event_consumer_and_notifier(EventFlag::NONBLOCK)?)),
         })
     }
@@ -196,12 +213,15 @@ impl Endpoint {
     }
 
     /// Carries out a request of the monitor.
-    fn control(&self, request: Control) {
+    fn control(&self, request: Control) -> Result<(), StateError> {
         let window = lock(&self.window).clone();
         match request {
-            Control::Cancel => return self.tpm.cancel(),
+            Control::Cancel => {
+                self.tpm.cancel();
+                return Ok(());
+            }
             Control::PowerOn => {
-                self.tpm.power_cycle();
+                self.tpm.power_cycle()?;
                 self.config.reset();
             }
             Control::HashStart => self.tpm.hash_start(),
@@ -215,9 +235,55 @@ impl Endpoint {
                 let active = window.and_then(|window| window.crb.active()).unwrap_or(4);
                 self.tpm.reset_established(active);
             }
-            Control::Recover => self.tpm.recover(),
+            Control::Recover => self.tpm.recover()?,
+            Control::Resume => self.resume()?,
         }
         self.config.set_established(self.tpm.established());
+        Ok(())
+    }
+
+    /// The monitor goes on here after the TPM was saved.
+    fn resume(&self) -> Result<(), StateError> {
+        self.departed.store(false, Ordering::Relaxed);
+        self.tpm.reclaim(LOCK_WAIT)
+    }
+
+    fn begin_transfer(&self, direction: VhostTransferStateDirection, file: File) -> io::Result<Transfer> {
+        if !self.stopped.load(Ordering::Relaxed) {
+            return Err(io::Error::other(
+                "queue 0 has to be stopped before device state is transferred",
+            ));
+        }
+        match direction {
+            VhostTransferStateDirection::SAVE => {
+                let registers = self.config.save().unwrap_or_default();
+                let state = self.tpm.depart(&registers).map_err(io::Error::other)?;
+                self.departed.store(true, Ordering::Relaxed);
+                Transfer::save(state.bytes, file)
+            }
+            VhostTransferStateDirection::LOAD => Transfer::load(file),
+        }
+    }
+
+    fn end_transfer(&self, transfer: Transfer) -> io::Result<()> {
+        let died = |_| io::Error::other("the thread of the transfer died");
+        match transfer {
+            Transfer::Save(thread) => thread.join().map_err(died)?.inspect_err(|_| {
+                // Nobody has all of it: the TPM is still here.
+                if let Err(error) = self.resume() {
+                    process::report(&error);
+                }
+            }),
+            Transfer::Load(thread) => {
+                let state = thread.join().map_err(died)??;
+                let registers = self.tpm.arrive(&state).map_err(io::Error::other)?;
+                if !self.config.restore(&registers) {
+                    self.config.reset();
+                }
+                self.config.set_established(self.tpm.established());
+                Ok(())
+            }
+        }
     }
 
     /// A write to the registers in the config space, carried out before it is acknowledged.
@@ -227,7 +293,9 @@ impl Endpoint {
             self.serve_window(&self.config, &mut Buffers::new());
         }
         if actions.contains(Action::ResetEstablishment) {
-            self.control(Control::ResetEstablishment);
+            let active = self.config.active().unwrap_or(4);
+            self.tpm.reset_established(active);
+            self.config.set_established(self.tpm.established());
         }
     }
 }
@@ -280,7 +348,9 @@ impl VhostUserBackend for Endpoint {
     }
 
     fn protocol_features(&self) -> VhostUserProtocolFeatures {
-        VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::REPLY_ACK
+        VhostUserProtocolFeatures::CONFIG
+            | VhostUserProtocolFeatures::REPLY_ACK
+            | VhostUserProtocolFeatures::DEVICE_STATE
     }
 
     fn set_event_idx(&self, _enabled: bool) {
@@ -304,8 +374,10 @@ impl VhostUserBackend for Endpoint {
             .and_then(|number| Control::from_number(u32::from_le_bytes(number)))
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no request of this number"))?;
         tracing::debug!(?request, "the monitor asks");
-        self.control(request);
-        Ok(())
+        self.control(request).map_err(|error| {
+            process::report(&error);
+            io::Error::other(error)
+        })
     }
 
     fn update_memory(&self, memory: Memory) -> io::Result<()> {
@@ -330,6 +402,34 @@ impl VhostUserBackend for Endpoint {
         Ok(())
     }
 
+    fn stop_vring(&self, _queue: u32) -> io::Result<()> {
+        // The command that is being executed ends first.
+        let _worker = lock(&self.worker);
+        self.stopped.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn set_device_state_fd(
+        &self,
+        direction: VhostTransferStateDirection,
+        _phase: VhostTransferStatePhase,
+        file: File,
+    ) -> io::Result<Option<File>> {
+        let mut transfer = lock(&self.transfer);
+        if transfer.as_ref().is_some_and(|transfer| !transfer.is_over()) {
+            return Err(io::Error::other("the transfer before this one is not over"));
+        }
+        let begun = self.begin_transfer(direction, file);
+        *transfer = Some(begun.inspect_err(|error| tracing::warn!(%error, "no device state is transferred"))?);
+        Ok(None)
+    }
+
+    fn check_device_state(&self) -> io::Result<()> {
+        let transfer = lock(&self.transfer).take();
+        let transfer = transfer.ok_or_else(|| io::Error::other("there was no transfer"))?;
+        self.end_transfer(transfer).inspect_err(|error| process::report(error))
+    }
+
     fn exit_event(&self, _thread: usize) -> Option<(EventConsumer, EventNotifier)> {
         lock(&self.exit).take()
     }
@@ -337,6 +437,13 @@ impl VhostUserBackend for Endpoint {
     fn handle_event(&self, queue: u16, events: EventSet, vrings: &[Vring], _thread: usize) -> io::Result<()> {
         match vrings.get(usize::from(queue)) {
             Some(vring) if events == EventSet::IN => {
+                self.stopped.store(false, Ordering::Relaxed);
+                if self.departed.load(Ordering::Relaxed)
+                    && let Err(error) = self.resume()
+                {
+                    // Its commands fail.
+                    process::report(&error);
+                }
                 // A queue that cannot be read is the monitor's fault: it stays dead, the process lives on.
                 if let Err(error) = self.serve(vring) {
                     tracing::warn!(%error, "queue 0 is broken; it is ignored until the monitor sets it up again");

@@ -1,6 +1,7 @@
 //! The vhost-user server: one monitor after another, each with the same TPM.
 
 mod device;
+mod transfer;
 
 use std::io;
 use std::path::Path;

@@ -7,6 +7,8 @@
     reason = "each test program uses a part, and a test may panic"
 )]
 
+pub(crate) mod scene;
+
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpStream};

@@ -43,6 +43,7 @@ pub const MAX_SNAPSHOT_SIZE: usize = 1 << 20;
 const MAGIC: &[u8; 8] = b"TPM-SNAP";
 /// Version of the contents. Whoever changes them raises it, reads the older ones still and adds a fixture.
 const VERSION: u16 = 1;
+const HEADER_SIZE: usize = 16;
 const DIGEST_SIZE: usize = 32;
 
 /// Which half of a TPM a blob holds.
@@ -132,25 +133,6 @@ impl Snapshot {
         open(Kind::Volatile, volatile).map(|_| ())
     }
 
-    /// How many bytes the blob has that these bytes begin with, for a reader of a stream.
-    ///
-    /// # Errors
-    /// [`SnapshotError::Foreign`] when no blob begins so; [`SnapshotError::Size`] when it would be too large.
-    pub fn size(header: &[u8; Self::HEADER_SIZE]) -> Result<usize, SnapshotError> {
-        let [.., a, b, c, d] = *header;
-        if !header.starts_with(MAGIC) {
-            return Err(SnapshotError::Foreign);
-        }
-        usize::try_from(u32::from_be_bytes([a, b, c, d]))
-            .ok()
-            .and_then(|contents| contents.checked_add(Self::HEADER_SIZE + DIGEST_SIZE))
-            .filter(|size| *size <= MAX_SNAPSHOT_SIZE)
-            .ok_or(SnapshotError::Size(MAX_SNAPSHOT_SIZE))
-    }
-
-    /// Bytes by which [`Snapshot::size`] knows a blob's size.
-    pub const HEADER_SIZE: usize = 16;
-
     /// The name and edition of the profile under which the TPM was made.
     #[must_use]
     pub fn profile_name(&self) -> &'static str {
@@ -207,6 +189,17 @@ impl Tpm {
 
     fn packed(&self) -> Zeroizing<Vec<u8>> {
         pack(self.nv.records(self.profile))
+    }
+
+    /// Whether these records, in whatever order, are this TPM's permanent state as it is now: nobody has changed it
+    /// meanwhile.
+    #[must_use]
+    pub fn is_stored_as(&self, records: Vec<Record>) -> bool {
+        let ordered = |mut records: Vec<Record>| {
+            records.sort();
+            pack(records)
+        };
+        *ordered(records) == *ordered(self.nv.records(self.profile))
     }
 
     /// Makes the TPM of a snapshot in an empty store.
@@ -301,9 +294,7 @@ impl Tpm {
 
 /// A blob around its contents.
 fn close(kind: Kind, contents: &[u8]) -> Zeroizing<Vec<u8>> {
-    let size = Snapshot::HEADER_SIZE
-        .saturating_add(contents.len())
-        .saturating_add(DIGEST_SIZE);
+    let size = HEADER_SIZE.saturating_add(contents.len()).saturating_add(DIGEST_SIZE);
     let mut blob = Zeroizing::new(Vec::with_capacity(size));
     blob.put(MAGIC);
     VERSION.marshal(&mut *blob);
