@@ -34,7 +34,7 @@ pub(crate) use instance::InstanceId;
 pub(crate) use lease::Lease;
 pub(crate) use root::Head;
 use root::{Number, ROOT, Root};
-use rows::{Rows, Stored};
+use rows::{Medium, Rows, StateFile, Stored};
 pub(crate) use transfer::TransferError;
 use vault::{Tags, Vault};
 
@@ -320,13 +320,14 @@ fn seal(vault: &Vault, head: &Head, tags: &mut Tags, changes: &[Change]) -> Resu
 
 /// Opens the database and reads all of it.
 fn read(directory: &Directory) -> Result<(Rows, Stored), OpenError> {
-    let path = directory.state();
-    let read = || -> Result<_, Cause> {
-        let mut rows = Rows::open(Box::new(path.clone()))?;
-        let found = rows.read()?;
-        Ok((rows, found))
-    };
-    read().map_err(|cause| OpenError::Read(path.clone(), cause))
+    Rows::open(Box::new(state_file(directory))).map_err(|cause| OpenError::Read(directory.state(), cause))
+}
+
+fn state_file(directory: &Directory) -> StateFile {
+    StateFile {
+        path: directory.state(),
+        unfinished: directory.unfinished(),
+    }
 }
 
 /// The number of a TPM that is still to be made.
@@ -359,7 +360,7 @@ pub(crate) fn replace(
     let changes: Vec<Change> = records.iter().map(|(name, value)| put(name, value.to_vec())).collect();
     let Some(operator) = key else {
         let (rows, _) = Protection::Plain.rows(head, &changes).map_err(failed)?;
-        return rows::make(&directory.unfinished(), &path, &rows).map_err(failed);
+        return state_file(directory).replace(&rows).map_err(failed);
     };
     let new = DataKey::generate()?;
     let rows = seal(&Vault::new(&new), head, &mut Tags::new(), &changes).map_err(failed)?;
@@ -372,7 +373,7 @@ pub(crate) fn replace(
         operator,
         &[&new].into_iter().chain(&kept).collect::<Vec<_>>(),
     )?;
-    rows::make(&directory.unfinished(), &path, &rows).map_err(failed)?;
+    state_file(directory).replace(&rows).map_err(failed)?;
     match kept.is_empty() {
         true => Ok(()),
         false => DataKey::write(directory.path(), operator, &[&new]),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
@@ -22,18 +22,40 @@ const CACHE_SIZE: usize = 1 << 20;
 pub(super) trait Medium: Debug + Send {
     /// Opens the database, with its checksums checked.
     fn open(&self) -> Result<Database, Cause>;
+
+    /// Puts a database of these rows in the place of the one that there is, if any, as a whole: a half-made one is never
+    /// taken for damage.
+    fn replace(&self, rows: &[Change]) -> Result<(), Cause>;
 }
 
-/// A file.
-impl Medium for PathBuf {
+/// A file, and its name while it is being made.
+#[derive(Debug)]
+pub(super) struct StateFile {
+    pub(super) path: PathBuf,
+    pub(super) unfinished: PathBuf,
+}
+
+impl Medium for StateFile {
     fn open(&self) -> Result<Database, Cause> {
-        let file = open_file(self, false)?;
+        let file = open_file(&self.path, false)?;
         // The database would make a new one out of an empty file.
         if file.metadata()?.len() == 0 {
             return Err("it is empty".into());
         }
         check(FileBackend::new(file)?)
     }
+
+    fn replace(&self, rows: &[Change]) -> Result<(), Cause> {
+        fill(FileBackend::new(new_file(&self.unfinished)?)?, rows)?;
+        Ok(rename(&self.unfinished, &self.path)?)
+    }
+}
+
+/// Makes a database of these rows, flushed.
+pub(super) fn fill(backend: impl StorageBackend, rows: &[Change]) -> Result<(), Cause> {
+    let database = Database::builder().create_with_backend(backend)?;
+    write(&database, rows, &mut Vec::new())?;
+    Ok(())
 }
 
 /// Opens a database and checks the checksums of all its pages.
@@ -55,44 +77,59 @@ pub(super) type Stored = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Debug)]
 pub(super) struct Rows {
     medium: Box<dyn Medium>,
-    /// `None` after a failed commit, until the next one opens the database again.
+    /// `None` after a failed commit, until the next one makes the database anew.
     database: Option<Database>,
     /// What brings the disk back to where the TPM is. A commit that failed may have reached the disk all the same.
     undo: Vec<Change>,
 }
 
 impl Rows {
-    pub(super) fn open(medium: Box<dyn Medium>) -> Result<Self, Cause> {
+    /// Opens a database and reads all of it.
+    pub(super) fn open(medium: Box<dyn Medium>) -> Result<(Self, Stored), Cause> {
+        let open = || -> Result<_, Cause> {
+            let database = medium.open()?;
+            let stored = read(&database)?;
+            Ok((database, stored))
+        };
         // A file of arbitrary content can trip an assertion of the database; that is damage like any other.
-        let database = catch_unwind(AssertUnwindSafe(|| medium.open()))
-            .unwrap_or_else(|_| Err("its structure is damaged".into()))?;
-        Ok(Self {
+        let (database, stored) =
+            catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err("its structure is damaged".into()))?;
+        let rows = Self {
             medium,
             database: Some(database),
             undo: Vec::new(),
-        })
+        };
+        Ok((rows, stored))
     }
 
-    /// The database; opened again, and without the commit that failed, if one has.
+    /// The database; made anew, and without the commit that failed, if one has. What a failed flush left in the page
+    /// cache need not be on the disk, and no later flush says so: only a file that was written as a whole is known to be.
     fn database(&mut self) -> Result<&Database, Cause> {
         let database = match self.database.take() {
             Some(database) => database,
             None => {
-                let database = self.medium.open()?;
-                write(&database, &self.undo, &mut Vec::new())?;
+                let mut rows = read(&self.medium.open()?)?;
+                for change in &self.undo {
+                    match change {
+                        Change::Put { key, value } => rows.insert(key.clone(), value.clone()),
+                        Change::Delete { key } => rows.remove(key),
+                    };
+                }
+                let rows: Vec<Change> = rows
+                    .into_iter()
+                    .map(|(key, value)| Change::Put { key, value })
+                    .collect();
+                self.medium.replace(&rows)?;
                 self.undo.clear();
                 info!("the TPM's state can be written again");
-                database
+                self.medium.open()?
             }
         };
         Ok(self.database.insert(database))
     }
 
     pub(super) fn read(&mut self) -> Result<Stored, Cause> {
-        let table = self.database()?.begin_read()?.open_table(RECORDS)?;
-        let rows = table.iter()?;
-        let rows = rows.map(|row| row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())));
-        Ok(rows.collect::<Result<_, _>>()?)
+        read(self.database()?)
     }
 
     /// Makes all changes durable, or none, and returns what would undo them.
@@ -118,6 +155,13 @@ impl Rows {
     }
 }
 
+fn read(database: &Database) -> Result<Stored, Cause> {
+    let table = database.begin_read()?.open_table(RECORDS)?;
+    let rows = table.iter()?;
+    let rows = rows.map(|row| row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())));
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// One transaction, flushed to the disk once; `undo` gets what would undo it.
 fn write(database: &Database, changes: &[Change], undo: &mut Vec<Change>) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
@@ -137,12 +181,4 @@ fn write(database: &Database, changes: &[Change], undo: &mut Vec<Change>) -> Res
     }
     transaction.commit()?;
     Ok(())
-}
-
-/// Makes a database as a whole: it gets its name when it is complete, so that a half-made one is never taken for damage.
-pub(super) fn make(unfinished: &Path, path: &Path, rows: &[Change]) -> Result<(), Cause> {
-    let database = Database::builder().create_with_backend(FileBackend::new(new_file(unfinished)?)?)?;
-    write(&database, rows, &mut Vec::new())?;
-    drop(database);
-    Ok(rename(unfinished, path)?)
 }

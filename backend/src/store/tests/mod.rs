@@ -1,6 +1,9 @@
 //! The store as a whole.
 
 mod anchor;
+mod damage;
+mod disk;
+mod faults;
 
 use std::os::unix::fs::MetadataExt;
 
@@ -276,40 +279,5 @@ fn a_state_is_its_instance_s() {
         drop(store);
         assert_eq!(open(Some("two")).unwrap().load().unwrap()[0].1, b"1");
         assert!(open(Some("one")).is_err());
-    }
-}
-
-#[test]
-fn damage_is_refused_and_left_as_it_is() {
-    for access in [plain(), with_key(1)] {
-        let directory = tempfile::tempdir().unwrap();
-        let mut store = Store::open(directory.path(), &access).unwrap();
-        for number in 1..40u8 {
-            store.commit(&[put(&[number], &[number; 100])]).unwrap();
-        }
-        drop(store);
-        let path = directory.path().join(STATE);
-        let good = std::fs::read(&path).unwrap();
-        let want = Store::open(directory.path(), &access).unwrap().load().unwrap();
-        // Opening writes, too: what follows starts from the same bytes each time.
-        let mut refused = 0;
-        for place in (0..good.len()).step_by(1499) {
-            let mut bad = good.clone();
-            bad[place] ^= 0x41;
-            std::fs::write(&path, &bad).unwrap();
-            match Store::open(directory.path(), &access) {
-                Ok(mut store) => assert_eq!(store.load().unwrap(), want, "byte {place}"),
-                Err(OpenError::Read(..)) => refused += 1,
-                Err(error) => panic!("{error}"),
-            }
-        }
-        assert!(refused > 0);
-        for len in [0, 1, 100, good.len() / 2] {
-            std::fs::write(&path, &good[..len]).unwrap();
-            assert!(
-                matches!(Store::open(directory.path(), &access), Err(OpenError::Read(..))),
-                "{len}"
-            );
-        }
     }
 }

@@ -1,0 +1,178 @@
+//! Power losses at each write, and errors of the disk.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use tempfile::TempDir;
+
+use super::disk::{Disk, Fault, Loss};
+use super::*;
+
+type Values = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A TPM's life in small: records that come, change, grow and go, some together.
+fn scenario() -> Vec<Vec<Change>> {
+    let many = |change: fn(u8) -> Change| (0..10).map(change).collect();
+    vec![
+        vec![put(b"a", &[1; 100]), put(b"b", &[1; 2000])],
+        vec![put(b"a", &[2; 100])],
+        vec![Change::Delete { key: b"b".to_vec() }, put(b"c", &[3; 5000])],
+        many(|number| put(&[b'n', number], &[4; 300])),
+        vec![put(b"a", &[5; 100])],
+        many(|number| Change::Delete {
+            key: vec![b'n', number],
+        }),
+        vec![put(b"c", &[7; 10]), put(b"a", &[7; 90])],
+    ]
+}
+
+fn apply(values: &Values, changes: &[Change]) -> Values {
+    let mut values = values.clone();
+    for change in changes {
+        match change {
+            Change::Put { key, value } => values.insert(key.clone(), value.clone()),
+            Change::Delete { key } => values.remove(key),
+        };
+    }
+    values
+}
+
+/// A state on a disk of the double, with the directory that has the key of an encrypted one.
+pub(super) struct Bench {
+    directory: TempDir,
+    access: Access,
+    image: Vec<u8>,
+}
+
+impl Bench {
+    /// An empty state.
+    pub(super) fn new(access: Access) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        drop(Store::open(directory.path(), &access).unwrap());
+        let image = std::fs::read(directory.path().join(directory::STATE)).unwrap();
+        Self {
+            directory,
+            access,
+            image,
+        }
+    }
+
+    /// A state after some commits, and what it holds; the process that made them did not end in order.
+    pub(super) fn made(access: Access) -> (Self, Values) {
+        let mut bench = Self::new(access);
+        let disk = Disk::new(bench.image.clone());
+        let mut store = bench.open(&disk).unwrap();
+        let mut values = Values::new();
+        for changes in scenario() {
+            store.commit(&changes).unwrap();
+            values = apply(&values, &changes);
+        }
+        bench.image = disk.after(Loss::All);
+        (bench, values)
+    }
+
+    pub(super) fn image(&self) -> &[u8] {
+        &self.image
+    }
+
+    pub(super) fn open(&self, disk: &Disk) -> Result<Store, OpenError> {
+        let directory = Directory::enter(self.directory.path())?;
+        let damaged = |cause| OpenError::Read(directory.state(), cause);
+        let (rows, found) = Rows::open(Box::new(disk.clone())).map_err(damaged)?;
+        Store::assemble(directory, rows, found, self.access.key.as_ref())
+    }
+
+    pub(super) fn values(&self, image: Vec<u8>) -> Result<Values, OpenError> {
+        let mut store = self.open(&Disk::new(image))?;
+        Ok(store.load().unwrap().into_iter().collect())
+    }
+}
+
+/// Each change of the disk is the last one, and what was not flushed is there, gone, or there in part. Every commit that
+/// was answered is there, and the one that was not is there as a whole or not at all.
+#[test]
+fn a_power_loss_at_any_write_loses_no_answered_commit() {
+    for access in [plain(), with_key(1)] {
+        let bench = Bench::new(access);
+        let mut cuts = 0;
+        for cut in 0.. {
+            let disk = Disk::new(bench.image().to_vec());
+            disk.set_fault(Fault::Power(cut));
+            let mut before = Values::new();
+            let mut after = before.clone();
+            if let Ok(mut store) = bench.open(&disk) {
+                for changes in scenario() {
+                    after = apply(&before, &changes);
+                    if store.commit(&changes).is_err() {
+                        break;
+                    }
+                    before = after.clone();
+                }
+            }
+            let losses = (0..12).map(|seed| Loss::Some(cut as u64 * 1000 + seed));
+            for loss in [Loss::All, Loss::Nothing].into_iter().chain(losses) {
+                let found = bench
+                    .values(disk.after(loss))
+                    .unwrap_or_else(|error| panic!("{cut}, {loss:?}: {}", crate::process::chain(&error)));
+                assert!(found == before || found == after, "{cut}, {loss:?}: {found:?}");
+            }
+            cuts = cut;
+            if disk.changes() <= cut {
+                break;
+            }
+        }
+        // The scenario is cut at each of its writes, not only at its first ones.
+        assert!(cuts > 40, "{cuts}");
+    }
+}
+
+/// Each change of the disk, and some after it, fail; then the disk works again. A commit that was refused has not
+/// happened, the next one succeeds, and neither is lost with the power.
+#[test]
+fn errors_of_the_disk_change_nothing_and_pass() {
+    let kinds = [
+        io::ErrorKind::StorageFull,
+        io::ErrorKind::Other,
+        io::ErrorKind::ReadOnlyFilesystem,
+    ];
+    for access in [plain(), with_key(1)] {
+        let bench = Bench::new(access);
+        let mut refused = 0;
+        for first in 0.. {
+            let (many, kind) = ([1, 2, 3, 7][first % 4], kinds[first % 3]);
+            let disk = Disk::new(bench.image().to_vec());
+            let mut store = bench.open(&disk).unwrap();
+            disk.set_fault(Fault::Errors(first, many, kind));
+            let mut values = Values::new();
+            for changes in scenario() {
+                while let Err(error) = store.commit(&changes) {
+                    refused += 1;
+                    assert!(refused < 10_000, "{error}");
+                }
+                values = apply(&values, &changes);
+                let found: Values = store.load().unwrap().into_iter().collect();
+                assert_eq!(found, values, "{first}");
+                for loss in [Loss::All, Loss::Nothing, Loss::Some(first as u64)] {
+                    assert_eq!(bench_values(&bench, &disk, loss), values, "{first}, {loss:?}");
+                }
+            }
+            if disk.changes() <= first {
+                break;
+            }
+        }
+        assert!(refused > 40, "{refused}");
+    }
+}
+
+/// What a state holds after a power loss, beside the one that is open.
+fn bench_values(bench: &Bench, disk: &Disk, loss: Loss) -> Values {
+    let twin = tempfile::tempdir().unwrap();
+    if bench.access.key.is_some() {
+        let file = directory::DATA_KEY;
+        std::fs::copy(bench.directory.path().join(file), twin.path().join(file)).unwrap();
+    }
+    let directory = Directory::enter(twin.path()).unwrap();
+    let (rows, found) = Rows::open(Box::new(Disk::new(disk.after(loss)))).unwrap();
+    let mut store = Store::assemble(directory, rows, found, bench.access.key.as_ref()).unwrap();
+    store.load().unwrap().into_iter().collect()
+}
