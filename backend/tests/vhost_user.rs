@@ -9,13 +9,14 @@
 mod common;
 
 use std::io::Write;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::{Daemon, STARTUP_CLEAR};
-use crb_interface::frontend::{Frontend, FrontendConfig};
+use crb_interface::frontend::{Frontend, FrontendConfig, FrontendError};
 use crb_interface::layout;
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// TPM2_GetRandom of 16 bytes.
@@ -147,6 +148,90 @@ fn a_restarted_process_goes_on_with_spoilt_pcr() {
     frontend.reset().unwrap();
     assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
     assert_eq!(pcr0(&frontend), [0; 32]);
+}
+
+#[test]
+fn a_machine_that_is_reset_without_its_process_begins_afresh() {
+    let mut server = Server::start();
+    let frontend = server.attach();
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
+    drop(server.daemon.take());
+    wait_until("the loss is noticed", || !frontend.attached());
+    assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0x922, "TPM_RC_RETRY");
+    assert!(matches!(frontend.reset(), Err(FrontendError::Detached)));
+    server.restart();
+    wait_until("the process is attached again", || frontend.attached());
+    // Not as after a crash under a running machine: that one would be started up, and its PCR spoilt.
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
+    assert_eq!(pcr0(&frontend), [0; 32]);
+}
+
+/// What a vCPU may be held for by the budget of 2 ms, on a machine that does much else.
+const HELD: Duration = Duration::from_millis(500);
+
+/// A guest's write, and how long it held the vCPU.
+fn timed_write(frontend: &Frontend, register: u64, value: u32) {
+    let begun = Instant::now();
+    write32(frontend, register, value);
+    let took = begun.elapsed();
+    assert!(took < HELD, "a write to {register:#x} took {took:?}");
+}
+
+#[test]
+fn a_process_that_hangs_does_not_hold_the_guest() {
+    let server = Server::start();
+    let frontend = server.attach();
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
+    let daemon = server.daemon.as_ref().unwrap();
+    daemon.signal(Signal::STOP);
+    timed_write(&frontend, layout::LOC_CTRL, 1);
+    timed_write(&frontend, layout::CTRL_REQ, 1);
+    frontend.write(layout::DATA_BUFFER, GET_RANDOM);
+    timed_write(&frontend, layout::CTRL_START, 1);
+    // More requests than the socket's buffer has room for.
+    for _ in 0..2000 {
+        timed_write(&frontend, layout::CTRL_CANCEL, 1);
+        timed_write(&frontend, layout::CTRL_CANCEL, 0);
+        timed_write(&frontend, 0x3000 + layout::LOC_CTRL, 8);
+    }
+    assert_eq!(read32(&frontend, layout::CTRL_START), 1, "it is still being executed");
+    daemon.signal(Signal::CONT);
+    wait_until("the command completes", || read32(&frontend, layout::CTRL_START) == 0);
+    write32(&frontend, layout::CTRL_REQ, 2);
+    write32(&frontend, layout::LOC_CTRL, 2);
+    assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
+}
+
+#[test]
+fn a_socket_that_never_answers_does_not_hold_the_guest() {
+    let mut server = Server::start();
+    let frontend = server.attach();
+    drop(server.daemon.take());
+    wait_until("the loss is noticed", || !frontend.attached());
+    // Somebody else listens there, and says nothing.
+    std::fs::remove_file(server.socket()).unwrap();
+    let listener = UnixListener::bind(server.socket()).unwrap();
+    let silent = listener.accept().unwrap();
+    for _ in 0..20 {
+        timed_write(&frontend, layout::LOC_CTRL, 1);
+        timed_write(&frontend, layout::CTRL_REQ, 1);
+        timed_write(&frontend, layout::DATA_BUFFER, 0x0180);
+        timed_write(&frontend, layout::CTRL_START, 1);
+        assert_eq!(read32(&frontend, layout::CTRL_START), 0);
+    }
+    drop((listener, silent));
+    std::fs::remove_file(server.socket()).unwrap();
+    server.restart();
+    wait_until("the process is attached again", || frontend.attached());
+    assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 #[test]

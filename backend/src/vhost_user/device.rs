@@ -217,7 +217,10 @@ impl Endpoint {
         let window = lock(&self.window).clone();
         match request {
             Control::Cancel => {
-                self.tpm.cancel();
+                // A monitor does not wait for this to arrive: by then the command may have ended and the next begun.
+                if window.is_none_or(|window| window.crb.executing() && window.crb.cancel_requested()) {
+                    self.tpm.cancel();
+                }
                 return Ok(());
             }
             Control::PowerOn => {

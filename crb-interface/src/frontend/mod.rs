@@ -5,12 +5,12 @@
 //! window. A vCPU is never held longer than [`FrontendConfig::budget`]: a command that takes longer completes while the
 //! guest polls. A TPM process that dies is reattached when it is back; see `docs/vhost-user-tpm.md`.
 
+mod attach;
 mod link;
 mod ring;
 mod wait;
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,9 +21,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use self::link::Link;
 use self::ring::Ring;
-use self::wait::wait;
-use crate::layout::{self, DATA_BUFFER, PAGE};
-use crate::memory::Memory;
+use crate::layout::{DATA_BUFFER, PAGE};
 use crate::{Action, Actions, Config, Control, Crb, SharedMemory};
 
 /// How a monitor attaches a TPM process.
@@ -68,7 +66,7 @@ pub enum FrontendError {
         socket: PathBuf,
         /// What failed.
         #[source]
-        source: vhost::Error,
+        source: io::Error,
     },
     /// The process refused a step of the handshake.
     #[error("the TPM process at {} refused {what}", socket.display())]
@@ -140,6 +138,10 @@ struct Shared {
 
 struct State {
     link: Option<Link>,
+    /// What a process must be told when it is attached: what has become of the machine since one was.
+    news: Control,
+    /// Whether a process that does not listen has been complained of.
+    complained: bool,
     ring: Ring,
     /// How long to spin at present.
     spin: Duration,
@@ -158,6 +160,8 @@ impl Frontend {
         crb.reset();
         let state = State {
             link: None,
+            news: Control::PowerOn,
+            complained: false,
             ring: Ring::default(),
             spin: config.spin,
             since_spin: 0,
@@ -169,8 +173,9 @@ impl Frontend {
         });
         let deadline = Instant::now().checked_add(shared.config.connect_timeout);
         loop {
-            match shared.attach(Control::PowerOn) {
+            match shared.attach() {
                 Ok(()) => break,
+                Err(error @ FrontendError::Features { .. }) => return Err(error),
                 Err(error) if deadline.is_none_or(|deadline| Instant::now() >= deadline) => return Err(error),
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
@@ -179,7 +184,7 @@ impl Frontend {
         let (watched, exit_seen) = (Arc::clone(&shared), exit.try_clone().map_err(FrontendError::Resources)?);
         std::thread::Builder::new()
             .name("tpm-watch".to_owned())
-            .spawn(move || watch(&watched, &exit_seen))
+            .spawn(move || attach::watch(&watched, &exit_seen))
             .map_err(FrontendError::Resources)?;
         Ok(Self(Arc::new(Owner { shared, exit })))
     }
@@ -201,18 +206,13 @@ impl Frontend {
     /// The machine is reset: the TPM gets `_TPM_Init`, the window its first values.
     ///
     /// # Errors
-    /// When the process does not do it.
+    /// When the process cannot be told now. The window is reset all the same, and the process is told when it is back:
+    /// the machine may go on.
     pub fn reset(&self) -> Result<(), FrontendError> {
-        let mut state = self.0.lock();
-        if self.0.crb.executing() {
-            self.0.control(&mut state, Control::Cancel)?;
-            self.0.wait_idle(&state, Duration::from_secs(10));
-        }
-        self.0.control(&mut state, Control::PowerOn)?;
-        self.0.reset_window(&mut state)
+        self.0.power_cycle(&mut self.0.lock())
     }
 
-    /// The window's memory: its first [`layout::WINDOW_SIZE`] bytes may be mapped into the guest, read-only.
+    /// The window's memory: its first [`crate::layout::WINDOW_SIZE`] bytes may be mapped into the guest, read-only.
     #[must_use]
     pub fn memory(&self) -> &Arc<SharedMemory> {
         self.0.crb.memory()
@@ -231,50 +231,6 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connects, and tells the process what has become of the machine.
-    fn attach(&self, request: Control) -> Result<(), FrontendError> {
-        let mut state = self.lock();
-        let memory = self.crb.memory();
-        state.ring.reset(&**memory);
-        memory.store(layout::MAGIC, layout::MAGIC_VALUE);
-        state.link = Some(Link::connect(&self.config.socket, memory, self.config.crb.base)?);
-        let told = self
-            .control(&mut state, request)
-            .and_then(|()| self.show_established(&mut state));
-        if told.is_err() {
-            state.link = None;
-        }
-        told
-    }
-
-    fn reset_window(&self, state: &mut State) -> Result<(), FrontendError> {
-        let ring = std::mem::take(&mut state.ring);
-        // The queue goes on where it is: only the guest's part of the memory is as after power-on.
-        let mut queue = [0; 0x800];
-        self.crb.memory().copy_out(layout::QUEUE_DESCRIPTORS, &mut queue);
-        self.crb.reset();
-        self.crb.memory().copy_in(layout::QUEUE_DESCRIPTORS, &queue);
-        self.crb.memory().store(layout::MAGIC, layout::MAGIC_VALUE);
-        state.ring = ring;
-        self.show_established(state)
-    }
-
-    fn show_established(&self, state: &mut State) -> Result<(), FrontendError> {
-        let link = state.link.as_mut().ok_or(FrontendError::Detached)?;
-        let established = link.established().map_err(|source| FrontendError::Control {
-            request: Control::ResetEstablishment,
-            source,
-        })?;
-        self.crb.set_established(established);
-        Ok(())
-    }
-
-    fn control(&self, state: &mut State, request: Control) -> Result<(), FrontendError> {
-        let link = state.link.as_mut().ok_or(FrontendError::Detached)?;
-        link.control(request)
-            .map_err(|source| FrontendError::Control { request, source })
-    }
-
     /// Carries out what an access asked for.
     fn act(&self, state: &mut State, actions: Actions) {
         if actions.contains(Action::Start) {
@@ -286,23 +242,36 @@ impl Shared {
         {
             link.kick();
         }
+        if actions.contains(Action::Cancel) {
+            self.post(state, Control::Cancel);
+        }
+        if actions.contains(Action::ResetEstablishment) {
+            self.post(state, Control::ResetEstablishment);
+            // As the process sees it: the active locality asks.
+            if self.crb.active().is_none_or(|locality| locality >= 3) {
+                self.crb.set_established(false);
+            }
+        }
+        // The data are in the window, so these have to be carried out at once. Only a monitor that gives its guest
+        // locality 4 gets here.
         for (action, request) in [
-            (Action::Cancel, Control::Cancel),
-            (Action::ResetEstablishment, Control::ResetEstablishment),
             (Action::HashStart, Control::HashStart),
             (Action::HashData, Control::HashData),
             (Action::HashEnd, Control::HashEnd),
         ] {
-            if !actions.contains(action) {
-                continue;
+            if actions.contains(action)
+                && let Err(error) = self.control(state, request).and_then(|()| self.show_established(state))
+            {
+                state.complain(&error);
             }
-            let mut result = self.control(state, request);
-            if result.is_ok() && !matches!(request, Control::Cancel) {
-                result = self.show_established(state);
-            }
-            if let Err(error) = result {
-                tracing::warn!(%error, "a request of the guest was lost");
-            }
+        }
+    }
+
+    /// A request of the guest that nobody waits for: its vCPU must not depend on whether the process answers.
+    fn post(&self, state: &mut State, request: Control) {
+        let sent = state.link.as_mut().is_some_and(|link| link.post(request));
+        if !sent {
+            state.complain(&FrontendError::Detached);
         }
     }
 
@@ -329,22 +298,21 @@ impl Shared {
                 break;
             }
             let Some(link) = &state.link else { break };
-            link.wait_for_call(left);
+            if link.wait_for_call(left) {
+                break;
+            }
         }
-    }
-
-    /// Waits for the end of a command that was cancelled.
-    fn wait_idle(&self, state: &State, limit: Duration) {
-        let begun = Instant::now();
-        while self.crb.executing() && begun.elapsed() < limit && state.link.is_some() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        // A process that does not even heed this has lost its say.
-        self.crb.complete(&FAILURE);
     }
 }
 
 impl State {
+    /// Says that a request of the guest was lost, once: the guest can repeat it as often as it likes.
+    fn complain(&mut self, error: &FrontendError) {
+        if !std::mem::replace(&mut self.complained, true) {
+            tracing::warn!(%error, "a request of the guest was lost");
+        }
+    }
+
     /// Spins for the answer; says whether it came. Spins longer where that helps, and less where it does not.
     fn spin(&mut self, crb: &Crb<Arc<SharedMemory>>, begun: Instant, most: Duration) -> bool {
         const TRY_AGAIN_AFTER: u32 = 256;
@@ -368,33 +336,6 @@ impl State {
                 self.spin = self.spin.checked_div(2).unwrap_or_default();
                 return false;
             }
-        }
-    }
-}
-
-/// Waits for the end of the connection, and connects again when it has come; ends with the last [`Frontend`].
-fn watch(shared: &Shared, exit: &EventFd) {
-    const RETRY_EVERY: Duration = Duration::from_millis(100);
-    loop {
-        let socket = shared.lock().link.as_ref().map(Link::socket);
-        // Only this thread takes the link away, so that its socket stays open during the wait.
-        let (limit, watched) = socket.map_or((Some(RETRY_EVERY), None), |socket| (None, Some(socket)));
-        let [exiting, ended] = wait(exit.as_raw_fd(), watched, limit);
-        if exiting {
-            shared.lock().link = None;
-            return;
-        }
-        if socket.is_none() {
-            // Whoever restarts the process takes care that it comes back; how long that takes is not known here.
-            if shared.attach(Control::Recover).is_ok() {
-                tracing::info!("the TPM process is attached again");
-            }
-        } else if ended {
-            let mut state = shared.lock();
-            state.link = None;
-            // The command that was lost with the process.
-            shared.crb.complete(&FAILURE);
-            tracing::warn!(socket = %shared.config.socket.display(), "the TPM process is gone");
         }
     }
 }
