@@ -183,7 +183,7 @@ fn a_process_that_hangs_does_not_hold_the_guest() {
     let frontend = server.attach();
     assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
     let daemon = server.daemon.as_ref().unwrap();
-    daemon.signal(Signal::STOP);
+    daemon.freeze();
     timed_write(&frontend, layout::LOC_CTRL, 1);
     timed_write(&frontend, layout::CTRL_REQ, 1);
     frontend.write(layout::DATA_BUFFER, GET_RANDOM);
