@@ -374,12 +374,13 @@ pub(super) fn commits(tpm: &mut Tpm) -> Result<()> {
             vec![alg::MGF1, alg::SHA256],
         ] {
             let sealed = tpm.run(build::ecc_encrypt(key, b"message", &scheme(&given)))?;
+            let (mut c1, mut c2, mut c3) = (point.clone(), vec![1], vec![2; 32]);
             if sealed.rc == 0 {
                 let mut input = sealed.read();
-                let (c1, c2, c3) = (input.b2()?.to_vec(), input.b2()?.to_vec(), input.b2()?.to_vec());
-                tpm.run(build::ecc_decrypt(key, &c1, &c2, &c3, &scheme(&given)))?;
-                tpm.run(build::ecc_decrypt(key, &c1, &c2, &[0; 32], &scheme(&given)))?;
+                (c1, c2, c3) = (input.b2()?.to_vec(), input.b2()?.to_vec(), input.b2()?.to_vec());
             }
+            tpm.run(build::ecc_decrypt(key, &c1, &c2, &c3, &scheme(&given)))?;
+            tpm.run(build::ecc_decrypt(key, &c1, &c2, &[0; 32], &scheme(&given)))?;
         }
         flush(tpm, &[key])?;
     }

@@ -19,6 +19,7 @@ mod sequences;
 mod sessions;
 mod startup;
 mod table;
+mod x509;
 
 use anyhow::Result;
 
@@ -60,6 +61,7 @@ scenarios! {
     loading::{loading, external_objects}
     asymmetric::{signing, verifying, rsa, ecdh, ciphers, commits}
     attestation::{quotes, certifying, credentials, duplication}
+    x509::{certificates, malformed, uses}
     nv::{defining, ordinary, types, locks, authorization, certifying}
     hierarchy::{control, auth_values, clearing, dictionary_attack, clocks, settings}
     table::{bare_headers, handles, headers}

@@ -370,6 +370,7 @@ commands![
     attached::get_capability::AcGetCapability,
     attached::send::AcSend,
     policy::ac_send_select::PolicyAcSendSelect,
+    attestation::certify_x509::CertifyX509,
     timer::set_timeout::ActSetTimeout,
     asymmetric::ecc_encrypt::EccEncrypt,
     asymmetric::ecc_decrypt::EccDecrypt,

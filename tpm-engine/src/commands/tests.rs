@@ -137,6 +137,16 @@ fn attributes_agree_with_another_implementation() {
 }
 
 #[test]
+fn every_command_of_another_implementation_is_there() {
+    for attributes in LIBTPMS {
+        let code = attributes & 0xFFFF;
+        assert!(COMMANDS.iter().any(|info| info.code == code), "{code:#x}");
+    }
+    // Those of the library up to 1.84 but for field upgrades, and PolicyCapability and PolicyParameters.
+    assert_eq!(COMMANDS.len(), 123);
+}
+
+#[test]
 fn handles_that_are_authorized_come_first() {
     for info in COMMANDS {
         let roles: Vec<Option<Role>> = info.handles.iter().map(|handle| handle.role).collect();

@@ -1,6 +1,7 @@
 //! What keys and sealed data are made of and do: creation, protection, signatures, tickets and attestation.
 
 pub(crate) mod attest;
+pub(crate) mod certificate;
 pub(crate) mod checks;
 pub(crate) mod commitment;
 pub(crate) mod creation;

@@ -2,6 +2,8 @@
 
 mod padding;
 
+pub(crate) use padding::pss_salt_size;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 

@@ -106,8 +106,14 @@ fn split_end(bytes: &mut [u8], len: usize) -> Option<(&mut [u8], &mut [u8])> {
     bytes.split_at_mut_checked(bytes.len().checked_sub(len)?)
 }
 
-/// EMSA-PSS (Part 1, B.7) for a modulus whose highest bit is set. The salt is as large as the hash (FIPS 186-5,
-/// 5.4), or as large as fits if that is smaller.
+/// Size of the salt of a PSS signature by a key of `size` bytes: that of the hash (FIPS 186-5, 5.4), or what fits if that
+/// is less; `None` if the hash does not fit.
+pub(crate) fn pss_salt_size(size: usize, alg: HashAlg) -> Option<usize> {
+    let room = size.checked_sub(alg.digest_size())?.checked_sub(2)?;
+    Some(room.min(alg.digest_size()))
+}
+
+/// EMSA-PSS (Part 1, B.7) for a modulus whose highest bit is set.
 pub(super) fn encode_pss(
     size: usize,
     alg: HashAlg,
@@ -115,11 +121,9 @@ pub(super) fn encode_pss(
     rng: &mut HmacDrbg,
 ) -> Result<Zeroizing<Number>, CryptoError> {
     check_digest(alg, digest)?;
-    let room = size
-        .checked_sub(alg.digest_size())
-        .and_then(|rest| rest.checked_sub(2))
+    let mut salt = pss_salt_size(size, alg)
+        .and_then(crate::bytes::Digest::zeroed)
         .ok_or(CryptoError::Size)?;
-    let mut salt = crate::bytes::Digest::zeroed(room.min(alg.digest_size())).ok_or(CryptoError::Size)?;
     rng.generate(&[], &mut salt);
 
     let mut encoded = zeroed(size)?;
