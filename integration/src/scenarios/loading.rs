@@ -145,3 +145,43 @@ pub(super) fn external_objects(tpm: &mut Tpm) -> Result<()> {
     tpm.run(build::sign(public, &[1; 32], &build::null(), &build::no_hash_check()))?;
     Ok(())
 }
+
+/// Keys for TDES: parity does not matter, but weak ones and parts that are the same are refused.
+pub(super) fn tdes_keys(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    let [one, two, three] = [*b"\x10\x10\x13\x14\x16\x17\x19\x19", [0x32; 8], [0x51; 8]];
+    let flipped = one.map(|byte| byte ^ 1);
+    for (what, parts) in [
+        ("two parts", &[one, two][..]),
+        ("three parts", &[one, two, three]),
+        ("no parity", &[flipped, two]),
+        ("the same twice", &[one, one]),
+        ("the same but for parity", &[one, flipped]),
+        ("the first two the same", &[one, one, two]),
+        ("the last two the same", &[one, two, two]),
+        ("the outer two the same", &[one, two, one]),
+        ("weak first", &[[0x01; 8], two]),
+        ("weak last", &[one, two, [0xFE; 8]]),
+        ("zero", &[[0; 8], two]),
+        ("semi-weak", &[one, *b"\x01\xfe\x01\xfe\x01\xfe\x01\xfe"]),
+        ("one part", &[one]),
+    ] {
+        tpm.step(what);
+        let secret = parts.concat();
+        let key = Key::symmetric(alg::TDES, alg::CFB, &secret, &[])?;
+        let answer = tpm.run(build::load_external(&key.sensitive, &key.public.bytes(), rh::NULL))?;
+        if answer.rc == 0 {
+            flush(tpm, &[answer.handle])?;
+        }
+        let mut template = key.public;
+        template = template
+            .unset(oa::SENSITIVE_DATA_ORIGIN)
+            .set(oa::FIXED_TPM | oa::FIXED_PARENT);
+        template.unique = Vec::from([0, 0]);
+        let answer = tpm.run(primary(rh::OWNER, &[], &secret, &template))?;
+        if answer.rc == 0 {
+            flush(tpm, &[answer.handle])?;
+        }
+    }
+    Ok(())
+}

@@ -58,7 +58,7 @@ scenarios! {
     policy_use::{secret, signed, tickets, authorize, enforcement}
     context::{objects, slots, sessions, persistent}
     objects::{primaries, primary_parameters, rsa_primaries, creating, deriving}
-    loading::{loading, external_objects}
+    loading::{loading, external_objects, tdes_keys}
     asymmetric::{signing, verifying, rsa, ecdh, ciphers, commits}
     attestation::{quotes, certifying, credentials, duplication}
     x509::{certificates, malformed, uses}

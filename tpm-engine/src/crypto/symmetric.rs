@@ -8,6 +8,7 @@ use cipher::{
 use ctr::flavors::{Ctr64BE, Ctr128BE};
 use ctr::{CtrCore, CtrFlavor};
 use ofb::OfbCore;
+use zeroize::Zeroizing;
 
 use crate::alg::{BlockCipher, CipherMode};
 use crate::crypto::CryptoError;
@@ -46,6 +47,29 @@ pub fn decrypt(
     data: &mut [u8],
 ) -> Result<(), CryptoError> {
     run(cipher, key, mode, Direction::Decrypt, iv, data)
+}
+
+/// Gives every byte of a TDES key odd parity: the lowest bit of each is not part of the key (SP 800-67, 3.2).
+pub fn set_parity(key: &mut [u8]) {
+    for byte in key {
+        let others = (*byte >> 1).count_ones();
+        *byte = (*byte & 0xFE) | u8::from(others % 2 == 0);
+    }
+}
+
+/// Whether this is no key for TDES (Part 1, 11.4.7; SP 800-67, 3.3): of another size, with parts that are the same, or
+/// with a part that encrypts weakly. Parity does not matter.
+#[must_use]
+pub fn is_weak_tdes(key: &[u8]) -> bool {
+    let mut odd = Zeroizing::new([0; 24]);
+    match odd.get_mut(..key.len()) {
+        Some(odd) if matches!(key.len(), 16 | 24) => {
+            odd.copy_from_slice(key);
+            set_parity(odd);
+            des::weak_key_test(odd).is_err()
+        }
+        _ => true,
+    }
 }
 
 fn run(

@@ -1,11 +1,12 @@
 //! Consistency of public and sensitive areas (Part 1, 25–27; Part 2, 8.3 and 12; Part 3, 12.1).
 
 use super::creation::check_auth_size;
-use crate::alg::{CipherMode, HashAlg};
+use crate::alg::{BlockCipher, CipherMode, HashAlg};
 use crate::bytes::Digest;
 use crate::crypto::ecc;
 use crate::crypto::hash::hash;
 use crate::crypto::hmac::hmac;
+use crate::crypto::symmetric::is_weak_tdes;
 use crate::object::RsaCache;
 use crate::rc::{Rc, RcResult};
 use crate::types::attributes::ObjectAttributes as A;
@@ -274,6 +275,12 @@ fn check_symmetric(public: &Public, unique: &[u8], sensitive: Option<&Sensitive>
     };
     if !fits {
         return Err(Rc::KEY_SIZE.parameter(blame.sensitive));
+    }
+    if let PublicParms::SymCipher(cipher) = &public.parms
+        && cipher.cipher == BlockCipher::Tdes
+        && is_weak_tdes(&sensitive.secret)
+    {
+        return Err(Rc::KEY.parameter(blame.sensitive));
     }
     let Some(name_alg) = public.name_alg else {
         return Ok(());

@@ -8,11 +8,12 @@ use zeroize::Zeroizing;
 use super::checks::{is_public_exponent, symmetric_unique};
 use super::derive::Stream;
 use super::protect::trimmed;
-use crate::alg::HashAlg;
+use crate::alg::{BlockCipher, HashAlg};
 use crate::bytes::{Bytes, Digest};
 use crate::crypto::CryptoError;
 use crate::crypto::hash::hash;
 use crate::crypto::rsa::RsaPrivate;
+use crate::crypto::symmetric::{is_weak_tdes, set_parity};
 use crate::handle::{Handle, Hierarchy, Name};
 use crate::marshal::Marshal;
 use crate::object::{MaybeSensitive, Object, RsaCache};
@@ -78,7 +79,15 @@ pub(crate) fn create(
             if !given.is_empty() && given.len() != cipher.key_size() {
                 return Err(Rc::KEY_SIZE);
             }
-            given_or_drawn(given, cipher.key_size(), &mut stream)?
+            let mut secret = given_or_drawn(given, cipher.key_size(), &mut stream)?;
+            if cipher.cipher == BlockCipher::Tdes {
+                if given.is_empty() {
+                    make_tdes_key(&mut secret, &mut stream)?;
+                } else if is_weak_tdes(&secret) {
+                    return Err(Rc::KEY);
+                }
+            }
+            secret
         }
         PublicParms::KeyedHash(scheme) => {
             let hash = match scheme {
@@ -120,6 +129,15 @@ fn given_or_drawn(given: &[u8], size: usize, stream: &mut Stream<'_>) -> RcResul
     let mut secret = Zeroizing::new(SensitiveData::zeroed(size).ok_or(Rc::FAILURE)?);
     stream.fill(&[], &mut secret)?;
     Ok(secret)
+}
+
+/// Makes a key for TDES out of random bytes, which are drawn again while they are a weak one.
+fn make_tdes_key(key: &mut [u8], stream: &mut Stream<'_>) -> RcResult<()> {
+    while is_weak_tdes(key) {
+        stream.fill(&[], key)?;
+    }
+    set_parity(key);
+    Ok(())
 }
 
 /// Checks that an authorization value, without the zeros at its end, is not longer than a digest of the Name algorithm

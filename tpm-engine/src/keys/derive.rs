@@ -7,7 +7,8 @@
 //!   `"Primary Object"` and whose personalization string is the template as a TPM2B_PUBLIC, then the caller's sensitive
 //!   data as a TPM2B.
 //! - First comes the secret: an RSA key by `crypto::prime` or an ECC scalar by `crypto::ecc::generate`; one request of the
-//!   key's size for a symmetric key, or of a digest's for a keyed hash, unless the caller gave the data.
+//!   key's size for a symmetric key, or of a digest's for a keyed hash, unless the caller gave the data. A key for TDES is
+//!   drawn again while it is weak, and then given odd parity.
 //! - Then, for parents and for symmetric objects, one request for the seed or obfuscation value, of the size of a digest
 //!   of the Name algorithm. In the endorsement hierarchy the owner's proof is its additional input, so that what was
 //!   created under an endorsement key does not outlive TPM2_Clear (Part 1, 14.4).
@@ -151,7 +152,7 @@ mod tests {
         "derivation 1 has changed: guests' disks are sealed under keys that could not be made again";
 
     fn public(bytes: &[u8]) -> Public {
-        Public::unmarshal(&mut Reader::new(bytes, ProfileName::Default.newest())).unwrap()
+        Public::unmarshal(&mut Reader::new(bytes, ProfileName::Compat.newest())).unwrap()
     }
 
     /// The Name of the object that a seed of 0, 1, 2 … and the template give, and the SHA-256 of its sensitive area.
@@ -242,6 +243,20 @@ mod tests {
             let (found_name, found_sensitive) = derived(&template, data, b"");
             assert_eq!((&*found_name, &*found_sensitive), (name, sensitive), "{SEALED_UNDER}");
         }
+    }
+
+    #[test]
+    fn golden_tdes_key() {
+        let template = Template::aes(attr::OWN | attr::SIGN | attr::DECRYPT).with_parms("0003 0080 0043");
+        let (name, sensitive) = derived(&template, b"", b"");
+        assert_eq!(
+            (&*name, &*sensitive),
+            (
+                "000b05fa2af77d50ac3381853e65522986f3346275976ed09b1ac640c74c70c6fcf5",
+                "6bf3772269666fe614d54fed45641ac56caf5d8ab51f1b0b41b8a8412bf6e379",
+            ),
+            "{SEALED_UNDER}"
+        );
     }
 
     #[test]

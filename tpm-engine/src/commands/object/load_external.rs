@@ -94,6 +94,7 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
 
 #[cfg(test)]
 mod tests {
+    use crate::profile::ProfileName;
     use crate::testing::keys::{ENDORSEMENT, Template, attr, sha256, sized};
     use crate::testing::{Bench, hex, plain};
 
@@ -188,5 +189,38 @@ mod tests {
             .with_unique(&sized(&[&sha256(&[&seed, &[1; 65]])]));
         let result = tpm.external(&area(0x08, &seed, &[1; 65]), &hmac.bytes());
         assert_eq!(result, Err(0x1C7), "a key that is longer than a block");
+    }
+
+    #[test]
+    fn refuses_weak_tdes_keys() {
+        let mut tpm = Bench::made(ProfileName::Compat);
+        tpm.run_ok("8001 0000000c 00000144 0000");
+        let (one, two) = ("1011131416171919", "3032323434373738");
+        for (code, key) in [
+            (None, [one, two].concat()),
+            (None, ["1110121517161818", two].concat()),
+            (None, [one, two, "5051525457565859"].concat()),
+            (Some(0x1DC), [one, one].concat()),
+            (Some(0x1DC), [one, "1110121517161818"].concat()),
+            (Some(0x1DC), [one, two, one].concat()),
+            (Some(0x1DC), [one, "fefefefefefefefe"].concat()),
+            (Some(0x1DC), ["0000000000000000", two].concat()),
+            (Some(0x1DC), [one, two, "01fe01fe01fe01fe"].concat()),
+        ] {
+            let (seed, key) = ([7; 32], hex(&key));
+            let parms = if key.len() == 16 {
+                "0003 0080 0043"
+            } else {
+                "0003 00c0 0043"
+            };
+            let template = Template::aes(attr::USER | attr::SIGN)
+                .with_parms(parms)
+                .with_unique(&sized(&[&sha256(&[&seed, &key])]));
+            let loaded = tpm.external(&area(0x25, &seed, &key), &template.bytes());
+            assert_eq!(loaded.err(), code, "{key:x?}");
+            if let Ok(handle) = loaded {
+                assert_eq!(tpm.run(&plain(0x165, &handle.to_be_bytes())).0, 0);
+            }
+        }
     }
 }

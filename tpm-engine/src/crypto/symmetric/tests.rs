@@ -262,3 +262,30 @@ fn sizes_that_do_not_fit_are_refused() {
         );
     }
 }
+
+#[test]
+fn parity_of_tdes_keys() {
+    let mut key = hex("00017f80fffe55aa");
+    set_parity(&mut key);
+    assert_eq!(to_hex(&key), "01017f80fefe54ab");
+    assert!(key.iter().all(|byte| byte.count_ones() % 2 == 1));
+}
+
+#[test]
+fn tdes_keys_have_different_parts_none_of_them_weak() {
+    let parts = [[0x12; 8], [0x34; 8], [0x56; 8]];
+    assert!(!is_weak_tdes(&parts.concat()) && !is_weak_tdes(&parts[..2].concat()));
+    for weak in [
+        [parts[0], parts[0], parts[1]],
+        [parts[0], parts[1], parts[1]],
+        [parts[0], parts[1], parts[0]],
+        [parts[0], [0x13; 8], parts[1]],
+        [[0x01; 8], parts[0], parts[1]],
+        [parts[0], [0x00; 8], parts[1]],
+        [parts[0], parts[1], [0x1F, 0x1F, 0x1F, 0x1F, 0x0E, 0x0E, 0x0E, 0x0E]],
+        [parts[0], parts[1], [0xE0, 0x1F, 0xE0, 0x1F, 0xF1, 0x0E, 0xF1, 0x0E]],
+    ] {
+        assert!(is_weak_tdes(&weak.concat()), "{weak:x?}");
+    }
+    assert!(is_weak_tdes(&parts[0]) && is_weak_tdes(&[0x12; 25]));
+}
