@@ -7,3 +7,6 @@ pub(crate) mod command_audit;
 pub(crate) mod get_time;
 pub(crate) mod quote;
 pub(crate) mod session_audit;
+
+#[cfg(test)]
+mod tests;
