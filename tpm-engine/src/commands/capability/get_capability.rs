@@ -188,8 +188,10 @@ fn list(tpm: &Tpm, capability: Capability, property: u32, wanted: u32) -> RcResu
             if property >> 24 != Handle::FIRST_PERMANENT >> 24 {
                 return Err(wrong_property);
             }
-            let handles = [Handle::OWNER, Handle::LOCKOUT, Handle::ENDORSEMENT, Handle::PLATFORM];
-            let handles = handles.into_iter().filter(|handle| handle.0 >= property);
+            let hierarchies = [Handle::OWNER, Handle::LOCKOUT, Handle::ENDORSEMENT, Handle::PLATFORM].into_iter();
+            let handles = hierarchies
+                .chain(Handle::timers())
+                .filter(|handle| handle.0 >= property);
             page(capability, wanted, handles.map(|handle| tagged_policy(tpm, handle)))
         }
         Capability::Timers => {
@@ -237,7 +239,11 @@ fn handles(tpm: &Tpm, first: u32, wanted: u32) -> RcResult<Reply> {
             });
             page(capability, wanted, saved)
         }
-        0x40 => page(capability, wanted, PERMANENT.into_iter().filter(from)),
+        0x40 => page(
+            capability,
+            wanted,
+            PERMANENT.into_iter().chain(Handle::timers()).filter(from),
+        ),
         0x80 => {
             let loaded = tpm.objects.iter().map(|(handle, _)| handle);
             page(capability, wanted, loaded.filter(from))
@@ -406,13 +412,23 @@ mod tests {
             0x0300_0000,
             0x8000_0000,
             0x8100_0000,
-            0x4000_0020,
+            0x4000_0120,
             0x18,
         ] {
             assert_eq!(ask(&mut tpm, 1, empty, 9).1, hex("00 00000001 00000000"), "{empty:#x}");
         }
         let permanent = "00 00000001 00000007 40000001 40000007 40000009 4000000a 4000000b 4000000c 4000000d";
-        assert_eq!(ask(&mut tpm, 1, 0x4000_0000, 9).1, hex(permanent));
+        assert_eq!(
+            ask(&mut tpm, 1, 0x4000_0000, 7).1,
+            [&[1], &hex(permanent)[1..]].concat()
+        );
+        let timers = gather(&mut tpm, 1, 0x4000_000E, 4, 5);
+        assert_eq!(
+            timers.concat(),
+            (0x4000_0110u32..0x4000_0120)
+                .flat_map(u32::to_be_bytes)
+                .collect::<Vec<_>>()
+        );
         assert_eq!(ask(&mut tpm, 1, 0x0500_0000, 9).0, 0x2CB);
     }
 
@@ -450,13 +466,16 @@ mod tests {
     fn hierarchies_show_their_policies() {
         let mut tpm = Bench::started();
         let none = "00 00000009 00000004 40000001 0010 4000000a 0010 4000000b 0010 4000000c 0010";
-        assert_eq!(ask(&mut tpm, 9, 0x4000_0000, 9).1, hex(none));
+        assert_eq!(ask(&mut tpm, 9, 0x4000_0000, 4).1, [&[1], &hex(none)[1..]].concat());
         tpm.tpm.clear.change().platform_policy = crate::state::persistent::AuthPolicy {
             alg: Some(crate::alg::HashAlg::Sha256),
             digest: crate::bytes::Digest::truncated(&[7; 32]),
         };
-        let platform = [hex("00 00000009 00000001 4000000c 000b"), vec![7; 32]].concat();
-        assert_eq!(ask(&mut tpm, 9, 0x4000_000C, 9).1, platform);
+        let platform = [hex("01 00000009 00000001 4000000c 000b"), vec![7; 32]].concat();
+        assert_eq!(ask(&mut tpm, 9, 0x4000_000C, 1).1, platform);
+        let last = hex("00 00000009 00000002 4000011e 0010 4000011f 0010");
+        assert_eq!(ask(&mut tpm, 9, 0x4000_011E, 9).1, last);
+        assert_eq!(ask(&mut tpm, 9, 0x4000_0120, 9).1, hex("00 00000009 00000000"));
         assert_eq!(ask(&mut tpm, 9, 0, 9).0, 0x2C4);
     }
 
