@@ -138,6 +138,13 @@ impl Countdowns {
         bits.fold(0, |mask, (_, bit)| mask | 1u16.wrapping_shl(bit))
     }
 
+    /// Milliseconds until the next of those that run signals.
+    pub(crate) fn next(&self, now: u64) -> Option<u64> {
+        let deadlines = self.timers.iter().filter_map(|timer| timer.deadline);
+        let waiting = deadlines.filter(|deadline| *deadline > now && *deadline != Countdown::NEVER);
+        waiting.map(|deadline| deadline.saturating_sub(now)).min()
+    }
+
     /// TPM2_ACT_SetTimeout.
     pub(crate) fn set(&mut self, handle: Handle, seconds: u32, now: u64) {
         if let Some(timer) = handle.timer().and_then(|number| self.timers.get_mut(number)) {

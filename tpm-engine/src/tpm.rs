@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -334,9 +335,11 @@ impl Tpm {
         self.pcr_reallocated = false;
     }
 
-    /// `_TPM_Hash_Start` (Part 3, 22.10): begins an H-CRTM event sequence before TPM2_Startup, a D-RTM one after it.
+    /// `_TPM_Hash_Start` (Part 3, 22.10): begins an H-CRTM event sequence before TPM2_Startup, a D-RTM one after it. Either
+    /// sets tpmEstablished (PTP, TPM_ACCESS_x.tpmEstablishment), whatever comes of it.
     pub fn hash_start(&mut self) {
         if matches!(self.phase, Phase::Initialized { .. } | Phase::Started) {
+            self.established = true;
             self.hash_sequence = Some(self.pcrs.banks.iter().map(|bank| Hasher::new(bank.alg)).collect());
         }
     }
@@ -358,7 +361,6 @@ impl Tpm {
             for pcr in (0..PCR_COUNT).filter(|pcr| crate::state::pcr::attributes(*pcr).is_some_and(|a| a.drtm_reset)) {
                 self.pcrs.change().fill(pcr, 0, 0);
             }
-            self.established = true;
             17
         } else {
             // H-CRTM: PCR 0 starts from 4, the locality of the sequence (Part 1, 34.2.3).
@@ -391,7 +393,7 @@ impl Tpm {
             .map(|found| found.value)
     }
 
-    /// The TPM established flag: true once a D-RTM sequence has run (PC Client PTP, tpmEstablished).
+    /// The TPM established flag: true once an event sequence has begun (PC Client PTP, tpmEstablished).
     #[must_use]
     pub fn established(&self) -> bool {
         self.established
@@ -411,6 +413,15 @@ impl Tpm {
             self.timer.advance(self.platform_clock.as_mut());
         }
         self.countdowns.signaled(self.timer.time)
+    }
+
+    /// How long it takes until the next authenticated countdown timer signals; `None` while none runs. The rate of the TPM's
+    /// clock can be off by a sixth (TPM2_ClockRateAdjust): ask again when that time is over.
+    pub fn until_next_timer(&mut self) -> Option<Duration> {
+        if self.phase == Phase::Started {
+            self.timer.advance(self.platform_clock.as_mut());
+        }
+        self.countdowns.next(self.timer.time).map(Duration::from_millis)
     }
 
     /// Writes what is only written at an orderly stop of the host: nothing the guest was promised depends on it.
@@ -547,6 +558,8 @@ fn factory_state(rng: &mut HmacDrbg, profile: &Profile) -> Persistent {
             policy: AuthPolicy::default(),
         }),
         audit: Arc::new(CommandAudit {
+            // The hash until TPM2_SetCommandCodeAuditStatus chooses one is the TPM's choice (Part 3, 21.2): that of the
+            // platform profile, which every profile has and every verifier knows.
             hash_alg: HashAlg::Sha256,
             counter: 0,
             // TPM2_SetCommandCodeAuditStatus is always audited (Part 3, 21.2).

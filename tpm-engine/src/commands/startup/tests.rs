@@ -217,6 +217,26 @@ fn an_hcrtm_is_measured_from_locality_4_and_resumes_with_another() {
 }
 
 #[test]
+fn an_event_sequence_of_either_kind_sets_the_established_flag() {
+    let locality = |number| crate::Locality::new(number).unwrap();
+    let mut tpm = Bench::unstarted();
+    tpm.tpm.hash_start();
+    assert!(tpm.tpm.established());
+    tpm.tpm.hash_end();
+    assert_eq!(startup(&mut tpm, CLEAR), 0);
+    for (number, allowed) in [(0, false), (2, false), (3, true), (4, true)] {
+        tpm.tpm.hash_start();
+        tpm.tpm.hash_end();
+        assert_eq!(tpm.tpm.reset_established(locality(number)), allowed);
+        assert_eq!(tpm.tpm.established(), !allowed);
+    }
+    // It outlives a reset of the machine.
+    tpm.tpm.hash_start();
+    tpm.tpm.power_on();
+    assert!(tpm.tpm.established());
+}
+
+#[test]
 fn clock_never_goes_back() {
     let mut tpm = Bench::started();
     tpm.clock.0.store(5000, Ordering::Relaxed);

@@ -27,6 +27,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
+    use std::time::Duration;
 
     use crate::testing::{Bench, hex, plain, with_passwords};
 
@@ -134,6 +135,25 @@ mod tests {
         let mut tpm = Bench::on(tpm.memory.clone());
         start(&mut tpm, 1);
         assert_eq!(look(&mut tpm, ACT_0), (0, SIGNALED | PRESERVED));
+    }
+
+    #[test]
+    fn the_host_knows_when_to_look() {
+        let mut tpm = Bench::unstarted();
+        assert_eq!(tpm.tpm.until_next_timer(), None);
+        start(&mut tpm, 0);
+        set(&mut tpm, ACT_0, 5);
+        set(&mut tpm, ACT_F, 3);
+        wait(&tpm, 500);
+        assert_eq!(tpm.tpm.until_next_timer(), Some(Duration::from_millis(2500)));
+        wait(&tpm, 2500);
+        assert_eq!(tpm.tpm.until_next_timer(), Some(Duration::from_secs(2)));
+        assert_eq!(tpm.tpm.signaled_timers(), 0x8000);
+        wait(&tpm, 2000);
+        assert_eq!(tpm.tpm.until_next_timer(), None);
+        assert_eq!(tpm.tpm.signaled_timers(), 0x8001);
+        assert_eq!(set(&mut tpm, ACT_0, u32::MAX), 0);
+        assert_eq!(tpm.tpm.until_next_timer(), None);
     }
 
     #[test]
