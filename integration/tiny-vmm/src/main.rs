@@ -9,7 +9,7 @@ use crb_interface::frontend::{Frontend, FrontendConfig};
 use crb_interface::layout::PC_BASE;
 use tiny_vmm::devices::End;
 use tiny_vmm::machine::{Config, Machine};
-use tiny_vmm::{boot, kvm, tables};
+use tiny_vmm::{boot, kvm, sandbox, tables};
 
 /// Boots a Linux kernel with a TPM that lives in another process.
 #[derive(Debug, Parser)]
@@ -64,7 +64,14 @@ fn run(args: &Args) -> Result<ExitCode> {
             root,
         )?;
         machine.start_at(entry.address, entry.parameters)?;
-        match machine.run()? {
+        let end = std::thread::scope(|scope| {
+            let vcpu = scope.spawn(|| {
+                sandbox::enter()?;
+                machine.run()
+            });
+            vcpu.join().map_err(|_| anyhow::anyhow!("the vCPU's thread panicked"))?
+        });
+        match end? {
             End::Off | End::Halted => return Ok(ExitCode::SUCCESS),
             // A new machine is the simplest reset; the TPM is told, and stays.
             End::Reset => tpm.reset()?,

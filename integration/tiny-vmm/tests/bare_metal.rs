@@ -17,6 +17,7 @@ use crb_interface::frontend::{Frontend, FrontendConfig};
 use tempfile::TempDir;
 use tiny_vmm::devices::End;
 use tiny_vmm::machine::{Config, Exits, Machine};
+use tiny_vmm::sandbox;
 use vm_memory::{Bytes, GuestAddress};
 
 /// Where the guest's program is, and what it works on.
@@ -34,6 +35,8 @@ const PCR_EXTEND: &[u8] = b"\x80\x02\0\0\0\x41\0\0\x01\x82\0\0\0\x10\0\0\0\x09\x
 /// TPM2_PCR_Read of PCR 16 in the SHA-256 bank.
 const PCR_READ: &[u8] = b"\x80\x01\0\0\0\x14\0\0\x01\x7e\0\0\0\x01\0\x0b\x03\0\0\x01";
 
+// Whole transactions; the request of locality 3 in each is one for which the monitor sends a message.
+//
 // RSI: commands, each a length of 8 bytes and as many bytes, rounded up to a multiple of 8; length 0 ends them.
 // The responses are written to 0x300000 in the same form.
 std::arch::global_asm!(
@@ -75,6 +78,7 @@ crb_guest:
     add     rbx, 8
     sub     rcx, 8
     ja      7b
+    mov     dword ptr [rdi + 0x3008], 8     # TPM_LOC_CTRL of locality 3: resetEstablishmentBit
     mov     dword ptr [rdi + 0x40], 2       # goIdle
     mov     dword ptr [rdi + 0x08], 2       # relinquish
     jmp     2b
@@ -161,7 +165,7 @@ fn run(tpm: &Frontend, map_window: bool, commands: &[&[u8]]) -> (Vec<Vec<u8>>, E
     // A guest that waits for ever cannot be told to stop; the test can.
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
-        let end = machine.run();
+        let end = sandbox::enter().and_then(|()| machine.run());
         // Whoever waited may have given up.
         let _ = sender.send((machine, end));
     });
@@ -184,11 +188,11 @@ fn run(tpm: &Frontend, map_window: bool, commands: &[&[u8]]) -> (Vec<Vec<u8>>, E
     (responses, machine.exits())
 }
 
-/// Writes that the guest makes for its commands: five to registers for each, the others are data.
+/// Writes that the guest makes for its commands: six to registers for each, the others are data.
 fn writes(commands: &[&[u8]]) -> u64 {
     commands
         .iter()
-        .map(|command| 5 + command.len().div_ceil(8) as u64)
+        .map(|command| 6 + command.len().div_ceil(8) as u64)
         .sum()
 }
 
