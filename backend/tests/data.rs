@@ -37,7 +37,7 @@ fn ports_serve_one_client_after_another() {
         socket.write_all(&request(0x01, &[])).unwrap();
         let mut capability = [0; 8];
         socket.read_exact(&mut capability).unwrap();
-        assert_eq!(capability, 0x1_FCBFu64.to_be_bytes());
+        assert_eq!(capability, 0x1_FFFFu64.to_be_bytes());
         // There are no descriptors over TCP.
         socket.write_all(&request(0x10, &[])).unwrap();
         socket.read_exact(&mut capability[..4]).unwrap();
