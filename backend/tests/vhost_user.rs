@@ -13,7 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use common::{Daemon, STARTUP_CLEAR};
+use common::{Daemon, STARTUP_CLEAR, scene};
 use crb_interface::frontend::{Frontend, FrontendConfig, FrontendError};
 use crb_interface::layout;
 use rustix::process::Signal;
@@ -93,10 +93,12 @@ fn code(response: &[u8]) -> u32 {
     u32::from_be_bytes(response[6..10].try_into().unwrap())
 }
 
-/// TPM2_PCR_Read of PCR 0 in the SHA-256 bank: the value.
+/// TPM2_PCR_Read of PCR 0 in the SHA-256 bank.
+const PCR0_READ: &[u8] = b"\x80\x01\0\0\0\x14\0\0\x01\x7e\0\0\0\x01\0\x0b\x03\x01\0\0";
+
+/// The value of PCR 0.
 fn pcr0(frontend: &Frontend) -> Vec<u8> {
-    let command = b"\x80\x01\0\0\0\x14\0\0\x01\x7e\0\0\0\x01\0\x0b\x03\x01\0\0";
-    let response = transact(frontend, command);
+    let response = transact(frontend, PCR0_READ);
     assert_eq!(code(&response), 0);
     response[response.len() - 32..].to_vec()
 }
@@ -293,4 +295,97 @@ fn random_accesses_of_a_guest_leave_the_process_serving() {
     frontend.reset().unwrap();
     assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
     assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
+}
+
+/// A guest in the middle of everything.
+fn begin(frontend: &Frontend) {
+    scene::begin(&mut |command| transact(frontend, command));
+}
+
+fn finish(frontend: &Frontend) {
+    scene::finish(&mut |command| transact(frontend, command));
+}
+
+#[test]
+fn a_guest_goes_on_at_another_process_and_the_first_refuses() {
+    let (source, destination) = (Server::start(), Server::start());
+    let frontend = source.attach();
+    begin(&frontend);
+    // The command that the guest is writing moves with it.
+    write32(&frontend, layout::LOC_CTRL, 1);
+    write32(&frontend, layout::CTRL_REQ, 1);
+    frontend.write(layout::DATA_BUFFER, &GET_RANDOM[..8]);
+    let saved = frontend.snapshot().unwrap();
+    let there = Frontend::restore(FrontendConfig::new(destination.socket()), &saved).unwrap();
+    there.write(layout::DATA_BUFFER + 8, &GET_RANDOM[8..]);
+    write32(&there, layout::CTRL_START, 1);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while read32(&there, layout::CTRL_START) != 0 {
+        assert!(Instant::now() < deadline, "no answer");
+    }
+    let mut header = [0; 10];
+    there.read(layout::DATA_BUFFER, &mut header);
+    assert_eq!(header, *b"\x80\x01\0\0\0\x1c\0\0\0\0");
+    write32(&there, layout::CTRL_REQ, 2);
+    write32(&there, layout::LOC_CTRL, 2);
+    finish(&there);
+    write32(&frontend, layout::CTRL_REQ, 2);
+    assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0x101, "the source refuses");
+    // So does its process, whoever asks.
+    let mut data = source.daemon.as_ref().unwrap().control().attach();
+    assert_eq!(data.run(GET_RANDOM), common::NO_POWER);
+}
+
+#[test]
+fn a_machine_that_was_saved_goes_on_when_it_is_told_to() {
+    let server = Server::start();
+    let frontend = server.attach();
+    begin(&frontend);
+    for _ in 0..3 {
+        let saved = frontend.snapshot().unwrap();
+        assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0x101);
+        assert!(saved.len() > 1000);
+        frontend.resume().unwrap();
+        assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
+    }
+    finish(&frontend);
+    frontend.snapshot().unwrap();
+    frontend.reset().unwrap();
+    assert_eq!(
+        code(&transact(&frontend, &STARTUP_CLEAR)),
+        0,
+        "a reset brings it back as well"
+    );
+}
+
+#[test]
+fn a_state_that_is_refused_leaves_both_as_they_were() {
+    let (source, destination) = (Server::start(), Server::start());
+    let frontend = source.attach();
+    begin(&frontend);
+    let saved = frontend.snapshot().unwrap();
+    let there = destination.attach();
+    assert_eq!(code(&transact(&there, &STARTUP_CLEAR)), 0);
+    let measured = pcr0(&there);
+    drop(there);
+    let restore = |saved: &[u8]| Frontend::restore(FrontendConfig::new(destination.socket()), saved).err();
+    let mut volatile = saved.clone();
+    let middle = saved.len() - 40_000;
+    volatile[middle] ^= 1;
+    for bad in [&saved[..saved.len() - 1], &saved[..50_000], &volatile] {
+        let error = restore(bad).unwrap();
+        assert!(error.to_string().contains("did not load its TPM"), "{error}");
+    }
+    for bad in [&saved[..4], &saved[..3000], b"nonsense that is long enough"] {
+        let error = restore(bad).unwrap();
+        assert!(error.to_string().contains("is no TPM"), "{error}");
+    }
+    let mut data = destination.daemon.as_ref().unwrap().control().attach();
+    assert_eq!(
+        data.run(PCR0_READ)[30..],
+        measured,
+        "the TPM that was there is still there"
+    );
+    frontend.resume().unwrap();
+    finish(&frontend);
 }

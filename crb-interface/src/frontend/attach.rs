@@ -15,15 +15,20 @@ use crate::{Control, layout};
 const CANCELLED: Duration = Duration::from_secs(10);
 
 impl Shared {
-    /// Connects, and tells the process what has become of the machine.
+    /// Connects, gives the process the TPM that was saved, if any was, and tells it what has become of the machine.
     ///
     /// The lock is not held while the process is waited for: a vCPU that comes meanwhile is told at once that there is
     /// no TPM yet.
-    pub(super) fn attach(&self) -> Result<(), FrontendError> {
+    pub(super) fn attach(&self, tpm: Option<&[u8]>) -> Result<(), FrontendError> {
         let memory = self.crb.memory();
         self.lock().ring.reset(&**memory);
         memory.store(layout::MAGIC, layout::MAGIC_VALUE);
-        let mut link = Link::connect(&self.config.socket, memory, self.config.crb.base)?;
+        let socket = &self.config.socket;
+        let mut link = Link::connect(socket, memory, self.config.crb.base)?;
+        if let Some(tpm) = tpm {
+            link.load(tpm)?;
+        }
+        link.start_queue(memory, socket)?;
         loop {
             let request = self.lock().news;
             link.control(request)
@@ -48,7 +53,8 @@ impl Shared {
         state.news = Control::PowerOn;
         self.reset_window();
         let told = self
-            .control(state, Control::PowerOn)
+            .rejoin(state)
+            .and_then(|()| self.control(state, Control::PowerOn))
             .and_then(|()| self.show_established(state));
         match (&told, &state.link) {
             (Ok(()), _) => state.news = Control::Recover,
@@ -120,9 +126,11 @@ pub(super) fn watch(shared: &Shared, exit: &EventFd) {
             shared.lock().link = None;
             return;
         }
-        if socket.is_none() {
+        if socket.is_none() && shared.lock().moved {
+            // Whoever has the TPM now, it is not for us to start another.
+        } else if socket.is_none() {
             // Whoever restarts the process takes care that it comes back; how long that takes is not known here.
-            if shared.attach().is_ok() {
+            if shared.attach(None).is_ok() {
                 tracing::info!("the TPM process is attached again");
             }
         } else if ended {

@@ -8,6 +8,7 @@
 mod attach;
 mod link;
 mod ring;
+mod snapshot;
 mod wait;
 
 use std::io;
@@ -96,6 +97,24 @@ pub enum FrontendError {
         #[source]
         source: vhost::Error,
     },
+    /// The TPM could not be saved or loaded.
+    #[error("the TPM process did not {what} its TPM: its log says why")]
+    Transfer {
+        /// Whether it was to save or to load.
+        what: &'static str,
+        /// What failed.
+        #[source]
+        source: io::Error,
+    },
+    /// A command takes too long for the TPM to be saved now.
+    #[error("the TPM is executing a command that does not end; save the machine later, or cancel the command")]
+    Busy,
+    /// The bytes that were to be restored are no TPM that was saved.
+    #[error("what is to be restored is no TPM that this program saved")]
+    Snapshot,
+    /// The TPM was saved and may be elsewhere.
+    #[error("the TPM was saved already; resume it before it is saved again")]
+    Moved,
     /// There is no TPM process at the moment.
     #[error("the TPM process is gone; it is reattached when it is back")]
     Detached,
@@ -140,6 +159,8 @@ struct State {
     link: Option<Link>,
     /// What a process must be told when it is attached: what has become of the machine since one was.
     news: Control,
+    /// The TPM was saved: it is not here until the monitor says so.
+    moved: bool,
     /// Whether a process that does not listen has been complained of.
     complained: bool,
     ring: Ring,
@@ -155,12 +176,21 @@ impl Frontend {
     /// # Errors
     /// When there is no such process, or it is not a TPM of this kind.
     pub fn connect(config: FrontendConfig) -> Result<Self, FrontendError> {
+        Self::begin(config, Control::PowerOn, None)
+    }
+
+    /// Attaches the TPM process with this news, after it was given the window and the TPM that were saved, if any were.
+    fn begin(config: FrontendConfig, news: Control, saved: Option<(&[u8], &[u8])>) -> Result<Self, FrontendError> {
         let memory = Arc::new(SharedMemory::create().map_err(FrontendError::Resources)?);
         let crb = Crb::new(memory, config.crb);
         crb.reset();
+        if saved.is_some_and(|(window, _)| !crb.restore(window)) {
+            return Err(FrontendError::Snapshot);
+        }
         let state = State {
             link: None,
-            news: Control::PowerOn,
+            news,
+            moved: false,
             complained: false,
             ring: Ring::default(),
             spin: config.spin,
@@ -173,9 +203,10 @@ impl Frontend {
         });
         let deadline = Instant::now().checked_add(shared.config.connect_timeout);
         loop {
-            match shared.attach() {
+            match shared.attach(saved.map(|(_, tpm)| tpm)) {
                 Ok(()) => break,
-                Err(error @ FrontendError::Features { .. }) => return Err(error),
+                // What was refused will be refused again.
+                Err(error @ (FrontendError::Features { .. } | FrontendError::Transfer { .. })) => return Err(error),
                 Err(error) if deadline.is_none_or(|deadline| Instant::now() >= deadline) => return Err(error),
                 Err(_) => std::thread::sleep(Duration::from_millis(50)),
             }
@@ -236,6 +267,9 @@ impl Shared {
         if actions.contains(Action::Start) {
             return self.start(state);
         }
+        if state.moved {
+            return;
+        }
         if actions.contains(Action::Wake)
             && let Some(link) = &state.link
             && Ring::device_sleeps(&**self.crb.memory())
@@ -278,6 +312,9 @@ impl Shared {
     /// A command is in the window: hands it over and waits for the answer, but no longer than the budget.
     fn start(&self, state: &mut State) {
         let memory = &**self.crb.memory();
+        if state.moved {
+            return self.crb.complete(&FAILURE);
+        }
         let Some(link) = &state.link else {
             return self.crb.complete(&RETRY);
         };
