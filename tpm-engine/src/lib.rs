@@ -20,6 +20,7 @@
 )]
 
 pub mod alg;
+pub mod background;
 pub mod bytes;
 mod commands;
 mod countdown;

@@ -14,6 +14,7 @@ use crate::crypto::drbg::HmacDrbg;
 use crate::crypto::hash::Hasher;
 use crate::crypto::self_test::{self, SelfTest};
 use crate::handle::{Handle, PCR_COUNT};
+use crate::keys::pool::KeyPool;
 use crate::object::Objects;
 use crate::platform::{Clock, Entropy, EntropyError, Platform, StoreError};
 use crate::profile::{Profile, ProfileName};
@@ -192,6 +193,10 @@ pub struct Tpm {
     pub(crate) pcr_reallocated: bool,
     /// The last start-up followed a TPM2_Shutdown, or was the first (TPMA_STARTUP_CLEAR orderly).
     pub(crate) orderly: bool,
+    /// RSA key pairs for TPM2_Create and TPM2_CreateLoaded.
+    pub(crate) pool: KeyPool,
+    /// The hierarchies whose standard primary keys are kept, as far as is known.
+    pub(crate) kept_for: Option<Arc<Hierarchies>>,
     /// The tests that TPM2_SelfTest runs.
     pub(crate) self_tests: &'static [SelfTest],
 }
@@ -295,6 +300,8 @@ impl Tpm {
             buffer_size: MAX_COMMAND_SIZE,
             pcr_reallocated: false,
             orderly: false,
+            pool: KeyPool::default(),
+            kept_for: None,
             self_tests: self_test::ALL,
         }
     }
@@ -435,7 +442,7 @@ impl Tpm {
             self.record_clock(true);
         }
         self.nv
-            .commit()
+            .write_all()
             .map_err(|_| StoreError("the clock could not be written at the orderly stop".to_owned()))
     }
 

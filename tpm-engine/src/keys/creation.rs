@@ -10,9 +10,7 @@ use super::derive::Stream;
 use super::protect::trimmed;
 use crate::alg::{BlockCipher, HashAlg};
 use crate::bytes::{Bytes, Digest};
-use crate::crypto::CryptoError;
 use crate::crypto::hash::hash;
-use crate::crypto::rsa::RsaPrivate;
 use crate::crypto::symmetric::{is_weak_tdes, set_parity};
 use crate::handle::{Handle, Hierarchy, Name};
 use crate::marshal::Marshal;
@@ -59,12 +57,7 @@ pub(crate) fn create(
             if !is_public_exponent(parms.exponent) {
                 return Err(Rc::RANGE);
             }
-            let key = RsaPrivate::generate(parms.key_bits.0, parms.exponent, stream.generator()?, cancel).map_err(
-                |error| match error {
-                    CryptoError::Cancelled => Rc::CANCELED,
-                    _ => Rc::RANGE,
-                },
-            )?;
+            let key = stream.rsa_key(parms.key_bits.0, parms.exponent, cancel)?;
             public.unique = Unique::Rsa(key.modulus());
             let prime = key.prime();
             prepared = RsaCache::from(key);
@@ -152,6 +145,15 @@ pub(crate) fn check_auth_size(auth: &Digest, name_alg: Option<HashAlg>) -> RcRes
 }
 
 impl Tpm {
+    /// A new object. The template has been checked. Codes come without a number.
+    pub(crate) fn create_random(&mut self, template: Public, sensitive: &SensitiveCreate) -> RcResult<Created> {
+        let stream = Stream::Random {
+            rng: &mut self.rng,
+            pool: &mut self.pool,
+        };
+        create(template, sensitive, stream, &[], &self.cancel)
+    }
+
     /// An object in its place below `parent`: an object, or a hierarchy for a primary object.
     pub(crate) fn placed(
         &self,

@@ -13,13 +13,17 @@
 //!   of the Name algorithm. In the endorsement hierarchy the owner's proof is its additional input, so that what was
 //!   created under an endorsement key does not outlive TPM2_Clear (Part 1, 14.4).
 
+use std::sync::atomic::AtomicBool;
+
 use zeroize::Zeroizing;
 
+use super::pool::KeyPool;
 use crate::alg::{Curve, HashAlg};
 use crate::bytes::Bytes;
 use crate::crypto::drbg::HmacDrbg;
 use crate::crypto::ecc::{self, Point};
-use crate::crypto::kdf;
+use crate::crypto::rsa::RsaPrivate;
+use crate::crypto::{CryptoError, kdf};
 use crate::handle::Hierarchy;
 use crate::marshal::{Marshal, Sized2B, put_sized, structure};
 use crate::rc::{Rc, RcResult};
@@ -33,8 +37,11 @@ const DERIVATION_BYTES: usize = DERIVATION_BITS as usize / 8;
 
 /// Bytes for a new object.
 pub(crate) enum Stream<'a> {
-    /// The TPM's random number generator.
-    Random(&'a mut HmacDrbg),
+    /// The TPM's random number generator, and the key pairs that were made with it beforehand.
+    Random {
+        rng: &'a mut HmacDrbg,
+        pool: &'a mut KeyPool,
+    },
     /// A generator that a primary seed and a template determine.
     Primary(HmacDrbg),
     /// The output of KDFa under a derivation parent's secret.
@@ -42,10 +49,10 @@ pub(crate) enum Stream<'a> {
 }
 
 impl Stream<'_> {
-    /// The generator that RSA keys need; TPM_RC_TYPE in a derivation, which has none.
-    pub(crate) fn generator(&mut self) -> RcResult<&mut HmacDrbg> {
+    /// The generator; TPM_RC_TYPE in a derivation, which has none.
+    fn generator(&mut self) -> RcResult<&mut HmacDrbg> {
         match self {
-            Self::Random(drbg) => Ok(drbg),
+            Self::Random { rng, .. } => Ok(rng),
             Self::Primary(drbg) => Ok(drbg),
             Self::Derived(_) => Err(Rc::TYPE),
         }
@@ -60,6 +67,19 @@ impl Stream<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// An RSA key; TPM_RC_TYPE in a derivation, of which there are none.
+    pub(crate) fn rsa_key(&mut self, bits: u16, exponent: u32, cancel: &AtomicBool) -> RcResult<RsaPrivate> {
+        if let Self::Random { pool, .. } = self
+            && let Some(ready) = pool.take(bits, exponent)
+        {
+            return Ok(ready);
+        }
+        RsaPrivate::generate(bits, exponent, self.generator()?, cancel).map_err(|error| match error {
+            CryptoError::Cancelled => Rc::CANCELED,
+            _ => Rc::RANGE,
+        })
     }
 
     /// A key pair of a curve.
@@ -132,15 +152,18 @@ impl Tpm {
 }
 
 fn derivation_1(seed: &[u8], template: &Public, data: &[u8]) -> HmacDrbg {
+    HmacDrbg::new(seed, b"Primary Object", &personalization(template, data))
+}
+
+/// What tells the primary objects of a seed apart: the template and the caller's sensitive data.
+pub(crate) fn personalization(template: &Public, data: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut personalization = Sized2B(template.clone()).to_vec();
     put_sized(&mut *personalization, data);
-    HmacDrbg::new(seed, b"Primary Object", &personalization)
+    personalization
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-
     use super::*;
     use crate::keys::creation::create;
     use crate::marshal::{Reader, Unmarshal};

@@ -6,6 +6,8 @@ pub(crate) mod checks;
 pub(crate) mod commitment;
 pub(crate) mod creation;
 pub(crate) mod derive;
+pub(crate) mod kept;
+pub(crate) mod pool;
 pub(crate) mod protect;
 pub(crate) mod secret;
 pub(crate) mod signing;

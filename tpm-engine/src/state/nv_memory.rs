@@ -7,8 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::persistent::Persistent;
 use crate::handle::Handle;
+use crate::keys::kept::KeptPrimaries;
 use crate::marshal::{Marshal, Reader, Unmarshal};
 use crate::platform::{Change, NvStore, Record, StoreError};
 use crate::profile::Profile;
@@ -30,6 +33,8 @@ mod key {
     pub(super) const SAVED: u8 = b'S';
     pub(super) const VOLATILE: u8 = b'V';
     pub(super) const CLOCK: u8 = b'T';
+    /// A cache: see [`crate::keys::kept`].
+    pub(super) const KEPT_PRIMARIES: u8 = b'K';
     pub(super) const NV_INDEX: u8 = b'n';
     pub(super) const OBJECT: u8 = b'o';
 
@@ -56,6 +61,7 @@ pub(crate) struct NvMemory {
     committed: Persistent,
     working: Persistent,
     dirty: bool,
+    kept: KeptPrimaries,
 }
 
 impl NvMemory {
@@ -71,18 +77,23 @@ impl NvMemory {
             committed: state.clone(),
             working: state,
             dirty: false,
+            kept: KeptPrimaries::default(),
         })
     }
 
     /// Reads the state that the store holds.
     pub(crate) fn load(mut store: Box<dyn NvStore>) -> Result<(Self, &'static Profile), LoadError> {
-        let (state, profile) = from_records(store.load()?)?;
+        let records = store.load()?;
+        let kept = records.iter().find(|(key, _)| *key == [key::KEPT_PRIMARIES]);
+        let kept = kept.map(|(_, record)| Zeroizing::new(record.clone()));
+        let (state, profile) = from_records(records)?;
         Ok((
             Self {
                 store,
                 committed: state.clone(),
                 working: state,
                 dirty: false,
+                kept: kept.map_or_else(KeptPrimaries::default, |record| KeptPrimaries::read(&record, profile)),
             },
             profile,
         ))
@@ -116,7 +127,11 @@ impl NvMemory {
             gone.filter(|key| !stays.contains(key))
                 .map(|key| Change::Delete { key }),
         );
+        changes.push(Change::Delete {
+            key: vec![key::KEPT_PRIMARIES],
+        });
         self.store.commit(&changes)?;
+        self.kept = KeptPrimaries::default();
         self.committed = state.clone();
         self.working = state;
         self.dirty = false;
@@ -135,13 +150,45 @@ impl NvMemory {
             return Ok(());
         }
         let changes = difference(Some(&self.committed), &self.working);
-        if !changes.is_empty() && self.store.commit(&changes).is_err() {
-            self.roll_back();
-            return Err(Rc::NV_UNAVAILABLE);
+        if !changes.is_empty() {
+            self.write(changes)?;
         }
         self.committed = self.working.clone();
         self.dirty = false;
         Ok(())
+    }
+
+    /// As [`Self::commit`], and writes what waits for another change to be written with.
+    pub(crate) fn write_all(&mut self) -> RcResult<()> {
+        self.commit()?;
+        if self.kept.unwritten().is_some() {
+            self.write(Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// Makes changes durable, and with them the primary keys that are kept.
+    fn write(&mut self, mut changes: Vec<Change>) -> RcResult<()> {
+        self.kept
+            .drop_stale(&self.committed.hierarchies, &self.working.hierarchies);
+        let kept = self.kept.unwritten();
+        changes.extend(kept.iter().map(|record| put(vec![key::KEPT_PRIMARIES], record)));
+        if self.store.commit(&changes).is_err() {
+            self.roll_back();
+            return Err(Rc::NV_UNAVAILABLE);
+        }
+        self.kept.set_written();
+        Ok(())
+    }
+
+    /// The primary keys that are kept.
+    pub(crate) const fn kept(&self) -> &KeptPrimaries {
+        &self.kept
+    }
+
+    /// The primary keys that are kept, which are no part of what a command changes and undoes.
+    pub(crate) const fn kept_mut(&mut self) -> &mut KeptPrimaries {
+        &mut self.kept
     }
 
     /// Undoes all staged changes.
@@ -183,6 +230,7 @@ pub(crate) fn from_records(records: Vec<Record>) -> Result<(Persistent, &'static
         return Err(LoadError::Empty);
     }
     let profile = profile_of(records.remove([key::MANUFACTURED].as_slice()))?;
+    records.remove([key::KEPT_PRIMARIES].as_slice());
     Ok((decode(records, profile)?, profile))
 }
 
@@ -339,7 +387,7 @@ fn required<T: Unmarshal>(
     (name, value): (Vec<u8>, Option<Vec<u8>>),
     profile: &'static Profile,
 ) -> Result<Arc<T>, LoadError> {
-    let Some(value) = value.map(zeroize::Zeroizing::new) else {
+    let Some(value) = value.map(Zeroizing::new) else {
         return Err(LoadError::Record(name, "is missing".to_owned()));
     };
     let mut reader = Reader::new(&value, profile);

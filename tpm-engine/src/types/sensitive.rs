@@ -59,7 +59,7 @@ impl Marshal for Sensitive {
 
 crate::marshal::structure! {
     /// TPMS_SENSITIVE_CREATE (Part 2, 11.1.15).
-    #[derive(Clone)]
+    #[derive(Clone, Default)]
     pub(crate) struct SensitiveCreate {
         pub(crate) user_auth: Zeroizing<Digest>,
         pub(crate) data: Zeroizing<Bytes<MAX_SEALED>>,

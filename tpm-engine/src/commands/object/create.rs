@@ -2,8 +2,7 @@
 
 use crate::bytes::Digest;
 use crate::keys::checks::check_template;
-use crate::keys::creation::{check_auth_size, create};
-use crate::keys::derive::Stream;
+use crate::keys::creation::check_auth_size;
 use crate::keys::protect::Protector;
 use crate::marshal::Sized2B;
 use crate::rc::{Rc, RcResult};
@@ -44,7 +43,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
     let parent = tpm.storage_parent(handles.parent).ok_or(Rc::TYPE.handle(1))?;
     check_template(Some(&parent.public.0), &template, sensitive.data.len()).map_err(|code| code.parameter(2))?;
     check_auth_size(&sensitive.user_auth, template.name_alg).map_err(|code| code.parameter(1))?;
-    let created = create(template, &sensitive, Stream::Random(&mut tpm.rng), &[], &tpm.cancel)?;
+    let created = tpm.create_random(template, &sensitive)?;
     let public = created.public;
     let creation_data = tpm.creation_data(handles.parent, &public, &creation_pcr, outside_info)?;
     let (creation_hash, creation_ticket) = tpm.creation_proof(parent.hierarchy, &public, &creation_data)?;

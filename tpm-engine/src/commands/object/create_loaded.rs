@@ -63,7 +63,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
         Some(parent) => {
             check_template(Some(&parent.public.0), &template, sensitive.data.len())
                 .map_err(|code| code.parameter(2))?;
-            let created = create(template, &sensitive, Stream::Random(&mut tpm.rng), &[], &tpm.cancel)?;
+            let created = tpm.create_random(template, &sensitive)?;
             let protector = Protector::new(&parent.public.0, &parent.sensitive()?.seed)?;
             let iv = tpm.random(protector.iv_size());
             out_private = protector.wrap_child(&created.public, &iv, &created.sensitive)?;
@@ -72,8 +72,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
         None => {
             check_template(None, &template, sensitive.data.len()).map_err(|code| code.parameter(2))?;
             let hierarchy = Hierarchy::from_handle(handles.parent).ok_or(Rc::FAILURE)?;
-            let stream = Stream::Primary(tpm.primary_stream(hierarchy, &template, &sensitive.data)?);
-            create(template, &sensitive, stream, &tpm.seed_binding(hierarchy), &tpm.cancel)?
+            tpm.create_primary(hierarchy, template, &sensitive)?
         }
     };
     let object = tpm.placed(handles.parent, public.clone(), Some(sensitive), prepared)?;

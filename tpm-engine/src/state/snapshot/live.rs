@@ -73,6 +73,9 @@ impl Live {
             buffer_size: _,
             // Seeded anew.
             rng: _,
+            // No key pair leaves the pool twice, and what is kept of primary keys is derived again.
+            pool: _,
+            kept_for: _,
             // Of the command that runs, and between commands of none.
             current: _,
             // The program's.
