@@ -4,8 +4,9 @@ mod moving;
 mod opener;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use tpm_engine::background::{Job, Outcome};
 use tpm_engine::platform::{NvStore, StoreError};
 use tpm_engine::{Locality, MAX_COMMAND_SIZE, Platform, ResponseBuffer, Tpm};
 use tracing::{info, trace, warn};
@@ -69,11 +70,15 @@ struct State {
     powered: bool,
     buffer_size: usize,
     moving: Moving,
+    /// Nothing is to be prepared in the background any more.
+    no_jobs: bool,
 }
 
 /// One TPM and the signals that reach it while it runs a command.
 pub(crate) struct Device {
     state: Mutex<State>,
+    /// Signalled when the TPM has work for the background.
+    job_is_due: Condvar,
     cancel: Arc<AtomicBool>,
     /// The locality of commands that do not bring their own.
     locality: AtomicU8,
@@ -112,7 +117,9 @@ impl Device {
                 powered: false,
                 buffer_size: MAX_COMMAND_SIZE,
                 moving: Moving::default(),
+                no_jobs: false,
             }),
+            job_is_due: Condvar::new(),
             cancel,
             locality: AtomicU8::new(0),
             migration_key,
@@ -159,6 +166,9 @@ impl Device {
         // A request to cancel is for the command that runs, not for the next one.
         self.cancel.store(false, Ordering::Relaxed);
         tpm.execute(locality, command, response);
+        if tpm.job_is_due() {
+            self.job_is_due.notify_one();
+        }
         let response = response.as_slice();
         trace!(
             "command {:#x} from locality {}: response code {:#x}",
@@ -167,6 +177,35 @@ impl Device {
             code_of(response)
         );
         response
+    }
+
+    /// Sleeps until the TPM has a job for the background; `None` when there are to be no more.
+    pub(crate) fn wait_for_job(&self) -> Option<Job> {
+        let mut state = self.lock();
+        while !state.no_jobs {
+            // What is prepared for a TPM that was handed over is of no use.
+            let gone = state.moving.gone;
+            let tpm = state.tpm.as_mut().filter(|_| !gone);
+            let job = tpm.and_then(Tpm::next_job);
+            if job.is_some() {
+                return job;
+            }
+            state = self.job_is_due.wait(state).unwrap_or_else(|_| std::process::abort());
+        }
+        None
+    }
+
+    /// Ends the preparations.
+    pub(crate) fn end_jobs(&self) {
+        self.lock().no_jobs = true;
+        self.job_is_due.notify_all();
+    }
+
+    /// Gives the TPM what came of a job.
+    pub(crate) fn finish(&self, outcome: Outcome) {
+        if let Some(tpm) = &mut self.lock().tpm {
+            tpm.finish(outcome);
+        }
     }
 
     /// Asks the command that is running, if any, to end early.

@@ -1,6 +1,7 @@
 //! vhost-device-tpm: a TPM 2.0 for one virtual machine, as a process of its own.
 
 mod args;
+mod background;
 mod device;
 mod keys;
 mod manage;
@@ -18,6 +19,7 @@ use clap::Parser;
 use tracing::info;
 
 use args::{Arguments, Command, Config, ConfigError, LogLevel, ServeArgs};
+use background::Background;
 use device::{Device, DeviceError};
 use keys::{KeyError, OperatorKey};
 use manage::ManageError;
@@ -63,8 +65,12 @@ fn serve(args: ServeArgs) -> Result<(), Error> {
         vhost_user::spawn(path, Arc::clone(&device), config.poll)?;
     }
     process::ready();
+    let background = Background::start(&device);
     let served = server.run();
     process::stopping();
+    if let Some(background) = background {
+        background.stop(&device);
+    }
     device.stop()?;
     served?;
     info!("stopped; all state is on disk");
