@@ -19,6 +19,13 @@ pub(crate) enum Benchmark {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// How long a command that changes NV takes until it is durable, and how much it writes, beside swtpm.
+    #[command(disable_help_flag = true)]
+    Durability {
+        /// What the benchmark is given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// Builds for release and measures.
@@ -27,13 +34,14 @@ pub(crate) enum Benchmark {
 /// Something cannot be installed, built or measured.
 pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
     match benchmark {
-        Benchmark::Latency { arguments } => latency(arguments),
+        Benchmark::Latency { arguments } => measure("latency", arguments),
+        Benchmark::Durability { arguments } => measure("durability", arguments),
     }
 }
 
-fn latency(arguments: &[String]) -> Result<ExitCode> {
+fn measure(program: &str, arguments: &[String]) -> Result<ExitCode> {
     machine::require(&[machine::SWTPM])?;
-    let program = tpm::build(Build::Release)?;
+    let ours = tpm::build(Build::Release)?;
     let mut command = cargo(&[
         "run",
         "--quiet",
@@ -42,9 +50,9 @@ fn latency(arguments: &[String]) -> Result<ExitCode> {
         "--package",
         "integration",
         "--bin",
-        "latency",
+        program,
     ]);
-    command.arg("--").arg("--ours").arg(program).args(arguments);
+    command.arg("--").arg("--ours").arg(ours).args(arguments);
     process::run(&mut command)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -92,7 +92,14 @@ impl Peer {
     /// # Errors
     /// The program cannot be run, or does not serve.
     pub fn start_with(kind: &Kind, arguments: &[String]) -> Result<Self> {
-        let folder = folder()?;
+        Self::start_in(folder()?, kind, arguments)
+    }
+
+    /// The same, with its state in this folder.
+    ///
+    /// # Errors
+    /// The program cannot be run, or does not serve.
+    pub fn start_in(folder: TempDir, kind: &Kind, arguments: &[String]) -> Result<Self> {
         std::fs::create_dir(folder.path().join("state"))?;
         let mut child = spawn(kind, folder.path(), arguments)?;
         let (control, data) = serving(&mut child, folder.path())?;
@@ -202,6 +209,16 @@ impl Peer {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Bytes that the process has had written to the disk, rounded up to pages.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn written(&self) -> Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/io", self.child.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+        Ok(line.context("no write_bytes")?.parse()?)
     }
 
     /// The memory that the process holds, in KiB.
