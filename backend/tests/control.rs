@@ -136,6 +136,9 @@ fn localities_and_the_h_crtm() {
         .collect();
     assert_eq!(hex, expected);
 
+    // Such a sequence sets tpmEstablished, and so does one after TPM2_Startup.
+    assert_eq!(control.ask(&request(0x04, &[]), 8), [0, 0, 0, 0, 1, 0, 0, 0]);
+    assert_eq!(control.ask(&request(0x0B, &[4]), 4), [0; 4]);
     assert_eq!(control.ask(&request(0x04, &[]), 8), [0; 8]);
     assert_eq!(control.ask(&request(0x06, &[]), 4), [0; 4]);
     assert_eq!(control.ask(&request(0x08, &[]), 4), [0; 4]);

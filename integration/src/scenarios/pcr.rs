@@ -209,6 +209,8 @@ pub(super) fn localities(tpm: &mut Tpm) -> Result<()> {
     tpm.step("the H-CRTM sequence before start-up");
     tpm.power_cycle()?;
     tpm.control().measure(b"static root")?;
+    let established = tpm.control().established()?;
+    tpm.fact(&format!("tpmEstablished is {established}"));
     startup(tpm)?;
     read_all(tpm)?;
     tpm.step("resetting at locality 4");

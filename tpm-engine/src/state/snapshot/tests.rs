@@ -160,6 +160,9 @@ fn a_tpm_goes_on_elsewhere() {
     let records = |bench: &Bench| bench.memory.records.lock().unwrap().clone().into_iter().collect();
     assert!(bench.tpm.is_stored_as(records(&there)));
     goes_on(&mut there);
+    // Nothing of that persists; a new authorization value of the lockout hierarchy does.
+    assert!(bench.tpm.is_stored_as(records(&there)));
+    there.ok_with(0x129, &[0x4000_000A], &[b""], &sized(&[b"new"]));
     assert!(!bench.tpm.is_stored_as(records(&there)));
     // Saving changed nothing here, and what was written there is durable there.
     goes_on(&mut bench);
