@@ -131,6 +131,16 @@ pub(super) fn verifying(tpm: &mut Tpm) -> Result<()> {
         tpm.run(build::verify_signature(handle, &digest, &damaged))?;
     }
     tpm.run(build::verify_signature(handle, &[0; 20], &signature))?;
+    flush(tpm, &[handle])?;
+    tpm.step("a signature of ECDAA, which only who knows the issuer's secrets can tell");
+    let mut anonymous = good.clone();
+    anonymous[1] = 0x1A;
+    for own in [vec![alg::ECDAA, alg::SHA256, 0], vec![alg::ECDSA, alg::SHA256]] {
+        let handle = tpm.ok(external(&Key::ecc([3; 32], &own, oa::SIGN, &[])?))?.handle;
+        tpm.run(build::verify_signature(handle, &digest, &anonymous))?;
+        tpm.run(build::verify_signature(handle, &digest, &good))?;
+        flush(tpm, &[handle])?;
+    }
     tpm.step("keys that verify nothing");
     let parent = storage(tpm)?;
     tpm.run(build::verify_signature(parent, &digest, &good))?;

@@ -96,7 +96,7 @@ impl<'a> Partial<'a> {
     }
 }
 
-/// TPMA_X509_KEY_USAGE (Part 2, 8.14).
+/// TPMA_X509_KEY_USAGE (Part 2, 8.11).
 mod key_usage {
     use super::A;
 
