@@ -1,5 +1,8 @@
 //! Cryptography: thin, typed doors to the crates that do the work (Part 1, 11.4).
 //!
+//! Every primitive of the engine goes through here. What is hot can be done by a library in C instead ([`native`], feature
+//! `aws-lc`); what comes out is the same.
+//!
 //! Nothing here knows of TPM state or response codes: callers map [`CryptoError`] to the code that the
 //! command's description asks for.
 
@@ -9,6 +12,7 @@ pub mod ecc;
 pub mod hash;
 pub mod hmac;
 pub mod kdf;
+mod native;
 mod prime;
 pub mod rsa;
 pub(crate) mod self_test;

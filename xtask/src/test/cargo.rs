@@ -15,18 +15,23 @@ pub(super) fn format() -> Result<Counts> {
     Ok(Counts::PASSED)
 }
 
+/// Every feature but those by which a library in C does the engine's cryptography.
+const FEATURES: &[&str] = &["--workspace", "--features", "crb-interface/acpi,crb-interface/frontend"];
+/// The engine on AWS-LC.
+const AWS_LC: &[&str] = &[
+    "--package",
+    "tpm-engine",
+    "--package",
+    "tpm-engine-aws-lc",
+    "--features",
+    "tpm-engine/aws-lc",
+];
+
 pub(super) fn lints() -> Result<Counts> {
-    process::run(&mut cargo(&[
-        "clippy",
-        "--quiet",
-        "--locked",
-        "--workspace",
-        "--all-targets",
-        "--all-features",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
+    for selection in [FEATURES, AWS_LC] {
+        let mut clippy = cargo(&["clippy", "--quiet", "--locked", "--all-targets"]);
+        process::run(clippy.args(selection).args(["--", "-D", "warnings"]))?;
+    }
     Ok(Counts::PASSED)
 }
 
@@ -47,7 +52,20 @@ pub(super) fn deny() -> Result<Counts> {
 pub(super) fn unit_tests() -> Result<Counts> {
     machine::require(&[machine::IASL])?;
     let others = ["--exclude", "integration", "--exclude", "tiny-vmm"];
-    test(&[&["--workspace", "--all-features"], &others[..]].concat())
+    test(&[FEATURES, &others[..]].concat())
+}
+
+/// The engine's tests, the same golden vectors among them, with AWS-LC; and that its FIPS module builds and does the same,
+/// where there is what it takes.
+pub(super) fn aws_lc_tests() -> Result<Counts> {
+    let mut counts = test(AWS_LC)?;
+    if process::exists("cmake") && process::exists("go") {
+        counts += test(&["--package", "tpm-engine", "--features", "aws-lc-fips"])?;
+    } else {
+        println!("    the FIPS module is left out: it takes cmake and go to build");
+        counts += Counts::SKIPPED;
+    }
+    Ok(counts)
 }
 
 pub(super) fn integration_tests() -> Result<Counts> {

@@ -21,6 +21,7 @@ const STEPS: &[Step] = &[
     ("lints", |_| cargo::lints()),
     ("licences and sources", |_| cargo::deny()),
     ("unit tests", |_| cargo::unit_tests()),
+    ("engine on AWS-LC", |_| cargo::aws_lc_tests()),
     ("differential tests", |_| {
         machine::require(&[machine::SWTPM])?;
         cargo::integration_tests()

@@ -6,13 +6,14 @@ use elliptic_curve::{CurveArithmetic, CurveGroup as _, Field as _};
 use zeroize::Zeroizing;
 
 use super::{
-    Arithmetic as _, Coordinate, Point, decode_point, decode_scalar, encode_scalar, padded, random_scalar, reduce,
+    Coordinate, Point, decode_point, decode_scalar, encode_scalar, padded, public_point, random_scalar, reduce,
     with_curve,
 };
 use crate::alg::Curve;
 use crate::bytes::Bytes;
 use crate::crypto::CryptoError;
 use crate::crypto::drbg::HmacDrbg;
+use crate::crypto::native;
 
 /// Signs `digest`, of whatever hash: the pair (r, s).
 ///
@@ -27,7 +28,7 @@ pub fn ecdsa_sign(
     digest: &[u8],
     rng: &mut HmacDrbg,
 ) -> Result<(Coordinate, Coordinate), CryptoError> {
-    with_curve!(curve, C => sign::<C>(scalar, digest, rng))
+    with_curve!(curve, C => sign::<C>(curve, scalar, digest, rng))
 }
 
 /// Checks a signature (r, s) of `digest`.
@@ -35,10 +36,11 @@ pub fn ecdsa_sign(
 /// # Errors
 /// [`CryptoError::Signature`] if it is not one; [`CryptoError::Point`] if the public point is not on the curve.
 pub fn ecdsa_verify(curve: Curve, point: &Point, digest: &[u8], r: &[u8], s: &[u8]) -> Result<(), CryptoError> {
-    with_curve!(curve, C => verify::<C>(point, digest, r, s))
+    with_curve!(curve, C => verify::<C>(curve, point, digest, r, s))
 }
 
 fn sign<C: CurveArithmetic>(
+    curve: Curve,
     scalar: &[u8],
     digest: &[u8],
     rng: &mut HmacDrbg,
@@ -48,7 +50,7 @@ fn sign<C: CurveArithmetic>(
     let hedge = hedge::<C>(&d, digest);
     loop {
         let k = random_scalar::<C>(&hedge, rng);
-        let r = reduce::<C>(&C::generator_times(&k).to_affine().x());
+        let r = padded::<C>(&public_point::<C>(curve, &k)?.x).map_or(C::Scalar::ZERO, |x| reduce::<C>(&x));
         let s = **Zeroizing::new(k.invert()) * (e + r * **d);
         if !bool::from(r.is_zero() | s.is_zero()) {
             return Ok((encode_scalar::<C>(&r), encode_scalar::<C>(&s)));
@@ -64,9 +66,21 @@ pub(super) fn hedge<C: CurveArithmetic>(d: &C::Scalar, digest: &[u8]) -> Zeroizi
     hedge
 }
 
-fn verify<C: CurveArithmetic>(point: &Point, digest: &[u8], r: &[u8], s: &[u8]) -> Result<(), CryptoError> {
+fn verify<C: CurveArithmetic>(
+    curve: Curve,
+    point: &Point,
+    digest: &[u8],
+    r: &[u8],
+    s: &[u8],
+) -> Result<(), CryptoError> {
+    let (r, s) = (decode_scalar::<C>(r), decode_scalar::<C>(s));
+    if let (Ok(r), Ok(s)) = (&r, &s)
+        && let Some(result) = native::verify(curve, point, digest, &encode_scalar::<C>(r), &encode_scalar::<C>(s))
+    {
+        return result;
+    }
     let q = decode_point::<C>(point)?;
-    let (Ok(r), Ok(s)) = (decode_scalar::<C>(r), decode_scalar::<C>(s)) else {
+    let (Ok(r), Ok(s)) = (r, s) else {
         return Err(CryptoError::Signature);
     };
     let e = message_scalar::<C>(digest);

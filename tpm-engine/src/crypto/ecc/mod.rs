@@ -23,6 +23,7 @@ use crate::alg::Curve;
 use crate::bytes::Bytes;
 use crate::crypto::CryptoError;
 use crate::crypto::drbg::HmacDrbg;
+use crate::crypto::native;
 
 pub use agreement::{Agreement, Parties, agree};
 pub use ecdsa::{ecdsa_sign, ecdsa_verify};
@@ -97,7 +98,7 @@ pub fn generate(curve: Curve, stream: &mut HmacDrbg) -> (Zeroizing<Coordinate>, 
         loop {
             let scalar = random_scalar::<C>(&[], stream);
             // A scalar from 1 to n - 1 never leads to the point at infinity.
-            if let Ok(point) = encode_point::<C>(&C::generator_times(&scalar)) {
+            if let Ok(point) = public_point::<C>(curve, &scalar) {
                 return (Zeroizing::new(encode_scalar::<C>(&scalar)), point);
             }
         }
@@ -118,7 +119,7 @@ pub fn from_wide(curve: Curve, wide: &[u8]) -> Option<(Zeroizing<Coordinate>, Po
     }
     with_curve!(curve, C => {
         let scalar = scalar_out_of::<C>(wide).ok()?;
-        let point = encode_point::<C>(&C::generator_times(&scalar)).ok()?;
+        let point = public_point::<C>(curve, &scalar).ok()?;
         Some((Zeroizing::new(encode_scalar::<C>(&scalar)), point))
     })
 }
@@ -139,7 +140,7 @@ pub fn field_number(curve: Curve, number: &[u8]) -> Coordinate {
 pub fn public(curve: Curve, scalar: &[u8]) -> Result<Point, CryptoError> {
     with_curve!(curve, C => {
         let scalar = decode_scalar::<C>(scalar)?;
-        encode_point::<C>(&C::generator_times(&scalar))
+        public_point::<C>(curve, &scalar)
     })
 }
 
@@ -157,9 +158,20 @@ pub fn on_curve(curve: Curve, x: &[u8], y: &[u8]) -> bool {
 pub fn multiply(curve: Curve, scalar: &[u8], point: &Point) -> Result<Point, CryptoError> {
     with_curve!(curve, C => {
         let scalar = decode_scalar::<C>(scalar)?;
+        if let Some(product) = native::multiply(curve, &Zeroizing::new(encode_scalar::<C>(&scalar)), point) {
+            return product;
+        }
         let point = decode_point::<C>(point)?;
         encode_point::<C>(&(point * **scalar))
     })
+}
+
+/// The base point times `scalar`, in constant time.
+fn public_point<C: CurveArithmetic>(curve: Curve, scalar: &NonZeroScalar<C>) -> Result<Point, CryptoError> {
+    match native::public(curve, &Zeroizing::new(encode_scalar::<C>(scalar))) {
+        Some(point) => point,
+        None => encode_point::<C>(&C::generator_times(scalar)),
+    }
 }
 
 /// What the generic code needs of a curve, with a shorthand.

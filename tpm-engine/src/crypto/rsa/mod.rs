@@ -4,8 +4,8 @@ mod padding;
 
 pub(crate) use padding::pss_salt_size;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use ::rsa::hazmat::{rsa_decrypt_and_check, rsa_encrypt};
 use ::rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
@@ -17,6 +17,7 @@ use crate::alg::HashAlg;
 use crate::bytes::Bytes;
 use crate::crypto::CryptoError;
 use crate::crypto::drbg::HmacDrbg;
+use crate::crypto::native::NativeRsa;
 use crate::crypto::prime;
 
 /// Largest modulus in bytes.
@@ -129,7 +130,13 @@ impl RsaPublic {
 
 /// A private key, with what the Chinese remainder theorem needs computed. Wiped when the last copy is dropped.
 #[derive(Clone)]
-pub struct RsaPrivate(Arc<PrivateKey>);
+pub struct RsaPrivate(Arc<Prepared>);
+
+struct Prepared {
+    key: PrivateKey,
+    /// The key in the hands of a library in C, if there is one that takes it: made when it is first used.
+    native: OnceLock<Option<NativeRsa>>,
+}
 
 impl RsaPrivate {
     /// The key that `stream` yields: the same stream always yields the same key (see the source of `crypto::prime`).
@@ -171,48 +178,64 @@ impl RsaPrivate {
 
     fn from_factors(p: BoxedUint, q: BoxedUint, exponent: u32) -> Result<Self, CryptoError> {
         PrivateKey::from_p_q(p, q, BoxedUint::from(exponent))
-            .map(|key| Self(Arc::new(key)))
+            .map(|key| {
+                let native = OnceLock::new();
+                Self(Arc::new(Prepared { key, native }))
+            })
             .map_err(|_| CryptoError::Key)
     }
 
     /// Size of the modulus in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.0.size()
+        self.0.key.size()
     }
 
     /// The modulus, big-endian.
     #[must_use]
     pub fn modulus(&self) -> Number {
-        bytes(self.0.n(), self.size())
+        bytes(self.0.key.n(), self.size())
     }
 
     /// The prime that stands for the private key in a sensitive area, big-endian.
     #[must_use]
     pub fn prime(&self) -> Zeroizing<Bytes<{ prime::MAX_PRIME }>> {
         let size = self.size() / 2;
-        let prime = self.0.primes().first().map(|prime| bytes(prime, size));
+        let prime = self.0.key.primes().first().map(|prime| bytes(prime, size));
         Zeroizing::new(Bytes::truncated(&Zeroizing::new(prime.unwrap_or_default())))
     }
 
     /// The public key.
     #[must_use]
     pub fn public(&self) -> RsaPublic {
-        RsaPublic(self.0.to_public_key())
+        RsaPublic(self.0.key.to_public_key())
     }
 
-    /// RSADP (Part 1, B.2): `input` to the private exponent. Blinded with numbers from `rng`, and checked for faults. The
-    /// result has the size of the modulus.
+    /// RSADP (Part 1, B.2): `input` to the private exponent. Blinded with numbers from `rng`, or with its own where a
+    /// library in C does it, and checked for faults. The result has the size of the modulus.
     ///
     /// # Errors
     /// [`CryptoError::Size`] if `input` is larger than the modulus even without leading zeros;
     /// [`CryptoError::Value`] if its value is not below the modulus; [`CryptoError::Key`] if the result is not right,
     /// which comes of factors that are not prime.
     pub fn raw(&self, input: &[u8], rng: &mut HmacDrbg) -> Result<Zeroizing<Number>, CryptoError> {
-        let input = below(&*self.0, input)?;
-        let output = rsa_decrypt_and_check(&*self.0, Some(rng), &input).map_err(|_| CryptoError::Key)?;
+        let key = &self.0.key;
+        let input = below(key, input)?;
+        if let Some(native) = self.0.native.get_or_init(|| NativeRsa::new(key)) {
+            let mut output = padding::zeroed(self.size())?;
+            if native.raw(&Zeroizing::new(bytes(&input, self.size())), &mut output) {
+                return Ok(output);
+            }
+        }
+        let output = rsa_decrypt_and_check(key, Some(rng), &input).map_err(|_| CryptoError::Key)?;
         let output = Zeroizing::new(output);
         Ok(Zeroizing::new(bytes(&output, self.size())))
+    }
+
+    /// Whether a library in C takes the key.
+    #[cfg(all(test, any(feature = "aws-lc", feature = "aws-lc-fips")))]
+    pub(in crate::crypto) fn is_native(&self) -> bool {
+        self.0.native.get_or_init(|| NativeRsa::new(&self.0.key)).is_some()
     }
 
     /// Signs `digest`. The signature has the size of the modulus.

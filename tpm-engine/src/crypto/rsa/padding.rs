@@ -69,7 +69,7 @@ fn check_digest(alg: HashAlg, digest: &[u8]) -> Result<(), CryptoError> {
 }
 
 /// `size` zero bytes.
-fn zeroed(size: usize) -> Result<Zeroizing<Number>, CryptoError> {
+pub(super) fn zeroed(size: usize) -> Result<Zeroizing<Number>, CryptoError> {
     Bytes::zeroed(size).map(Zeroizing::new).ok_or(CryptoError::Size)
 }
 
