@@ -93,6 +93,8 @@ pub(crate) enum Program {
 pub(crate) enum Power {
     /// The client, as a monitor does.
     Client,
+    /// The client, with a TPM that comes from another process.
+    Incoming,
     /// The process itself; the profile to make it with, where there is a choice.
     On { profile: &'static str },
 }
@@ -206,8 +208,14 @@ fn ours(program: &Path, state: &Path, endpoint: &Endpoint, power: Power) -> Comm
         Endpoint::Tcp(port) => command.arg("--swtpm-tcp").arg(format!("127.0.0.1:{port}")),
         Endpoint::VhostUser(socket) => command.arg("--socket-path").arg(socket),
     };
-    if let Power::On { profile } = power {
-        command.args(["--startup", "clear", "--profile", profile]);
+    match power {
+        Power::Client => {}
+        Power::Incoming => {
+            command.args(["--migration", "incoming"]);
+        }
+        Power::On { profile } => {
+            command.args(["--startup", "clear", "--profile", profile]);
+        }
     }
     command
 }

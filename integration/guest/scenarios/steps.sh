@@ -7,6 +7,8 @@
 #   @@file NAME HEX        a file
 #   @@reboot               the guest is about to reset its machine
 #   @@kill                 the host shall kill the TPM's process without warning
+#   @@save                 the host shall save the machine and let it go on; it waits for that
+#   @@migrate              the host shall move the machine; it waits for that
 #   @@done                 the end
 
 step() { echo "@@step $*"; }

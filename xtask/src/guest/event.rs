@@ -17,6 +17,8 @@ pub(crate) enum Event {
     },
     Reboot,
     Kill,
+    Save,
+    Migrate,
     Done,
 }
 
@@ -45,6 +47,8 @@ impl Event {
             }
             "reboot" => Self::Reboot,
             "kill" => Self::Kill,
+            "save" => Self::Save,
+            "migrate" => Self::Migrate,
             "done" => Self::Done,
             _ => bail!("the guest says what nobody understands: @@{line}"),
         }))

@@ -4,6 +4,7 @@ mod attach;
 mod event;
 mod initramfs;
 mod kernel;
+mod monitor;
 mod play;
 mod vm;
 
@@ -13,7 +14,7 @@ use anyhow::Result;
 
 pub(crate) use attach::Interface;
 pub(crate) use event::Event;
-pub(crate) use play::{Stage, Story, play};
+pub(crate) use play::{Stage, Story, go_on, play};
 pub(crate) use vm::Vm;
 
 use crate::machine::{self, Tool};

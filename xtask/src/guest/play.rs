@@ -26,6 +26,10 @@ pub(crate) enum Stage {
     Off,
     /// It asks that the TPM's process be killed.
     Kill,
+    /// It waits for its machine to be saved and to go on.
+    Save,
+    /// It waits for its machine to be moved.
+    Migrate,
 }
 
 /// Follows a guest until it is off or asks for something. A step that fails is counted, not an error.
@@ -33,7 +37,19 @@ pub(crate) enum Stage {
 /// # Errors
 /// The guest hangs, ends early or cannot be understood.
 pub(crate) fn play(vm: &mut Vm, story: &mut Story) -> Result<Stage> {
-    let mut progress = Progress::begin(Style::of_stdout(), "the machine boots");
+    follow(vm, story, "the machine boots")
+}
+
+/// Follows a guest that goes on after it asked for something.
+///
+/// # Errors
+/// As [`play`].
+pub(crate) fn go_on(vm: &mut Vm, story: &mut Story) -> Result<Stage> {
+    follow(vm, story, "the machine goes on")
+}
+
+fn follow(vm: &mut Vm, story: &mut Story, begins: &str) -> Result<Stage> {
+    let mut progress = Progress::begin(Style::of_stdout(), begins);
     let mut done = false;
     while let Some(event) = vm.next()? {
         match event {
@@ -58,6 +74,8 @@ pub(crate) fn play(vm: &mut Vm, story: &mut Story) -> Result<Stage> {
             }
             Event::Reboot => progress = Progress::begin(Style::of_stdout(), "the machine is reset and boots again"),
             Event::Kill => return Ok(Stage::Kill),
+            Event::Save => return Ok(Stage::Save),
+            Event::Migrate => return Ok(Stage::Migrate),
             Event::Done => done = true,
         }
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::attach::Window;
+use super::monitor::Monitor;
 use super::{Event, Images, Interface};
 
 /// The firmware without Secure Boot: it measures all the same, and needs no system management mode.
@@ -30,6 +31,8 @@ pub(crate) struct Vm {
     child: Child,
     lines: Receiver<String>,
     folder: PathBuf,
+    /// Of a machine that can be moved.
+    monitor: Option<Monitor>,
     /// Ends after QEMU has.
     _window: Option<Window>,
 }
@@ -50,17 +53,7 @@ impl Vm {
         arguments: &str,
         accelerator: &str,
     ) -> Result<Self> {
-        fs::create_dir_all(folder)?;
-        let variables = folder.join("firmware-variables.fd");
-        fs::copy(VARIABLES, &variables).with_context(|| format!("cannot copy {VARIABLES}"))?;
-        let mut command = qemu(accelerator, MEMORY);
-        command.args(["-cpu", "max"]);
-        command
-            .arg("-drive")
-            .arg(format!("if=pflash,format=raw,readonly=on,file={FIRMWARE}"));
-        command
-            .arg("-drive")
-            .arg(format!("if=pflash,format=raw,file={}", variables.display()));
+        let mut command = guest(folder, accelerator)?;
         let window = interface.attach(folder, &mut command)?;
         Self::launch(
             command,
@@ -69,6 +62,66 @@ impl Vm {
             &format!("scenario={scenario} {arguments}"),
             window,
         )
+    }
+
+    /// Boots a guest that can be saved and moved, with a TPM of swtpm's protocol; or has one go on that was saved into a
+    /// file, by the same arguments.
+    ///
+    /// # Errors
+    /// QEMU cannot be started, or does not take the machine.
+    pub(crate) fn start_movable(
+        images: &Images,
+        folder: &Path,
+        scenario: &str,
+        arguments: &str,
+        saved: Option<&Path>,
+    ) -> Result<Self> {
+        let mut command = guest(folder, "tcg")?;
+        let window = Interface::Swtpm.attach(folder, &mut command)?;
+        let monitor = folder.join("hmp.sock");
+        command
+            .arg("-monitor")
+            .arg(format!("unix:{},server=on,wait=off", monitor.display()));
+        if let Some(saved) = saved {
+            command.arg("-incoming").arg(format!("exec:cat {}", saved.display()));
+        }
+        let arguments = format!("scenario={scenario} {arguments}");
+        let mut vm = Self::launch(command, images, folder, &arguments, window)?;
+        let mut monitor = Monitor::connect(&monitor).with_context(|| vm.log())?;
+        if saved.is_some() {
+            let go_on = monitor.wait_for("paused").and_then(|()| monitor.ask("cont"));
+            go_on.with_context(|| vm.log())?;
+        }
+        vm.monitor = Some(monitor);
+        Ok(vm)
+    }
+
+    /// Stops the machine and saves it into a file. It stays stopped.
+    ///
+    /// # Errors
+    /// QEMU does not do it; or the machine went on before it was stopped.
+    pub(crate) fn save(&mut self, file: &Path) -> Result<()> {
+        let monitor = self.monitor.as_mut().context("the machine cannot be moved")?;
+        monitor.ask("stop")?;
+        if let Ok(line) = self.lines.recv_timeout(Duration::from_millis(200)) {
+            bail!("the machine went on before it could be stopped: {line}");
+        }
+        let said = monitor.ask(&format!("migrate \"exec:cat > {}\"", file.display()))?;
+        let state = monitor.ask("info migrate")?;
+        if !state.contains("completed") {
+            bail!("the machine was not saved: {said}{state}\n{}", self.log());
+        }
+        Ok(())
+    }
+
+    /// The machine goes on here after it was saved.
+    ///
+    /// # Errors
+    /// QEMU does not do it.
+    pub(crate) fn go_on(&mut self) -> Result<()> {
+        let monitor = self.monitor.as_mut().context("the machine cannot be moved")?;
+        monitor.ask("cont")?;
+        monitor.wait_for("running")
     }
 
     /// Boots a host that runs a scenario in a guest of its own. QEMU has no KVM for it, but plays a processor with SVM.
@@ -116,6 +169,7 @@ impl Vm {
             child,
             lines,
             folder: folder.to_owned(),
+            monitor: None,
             _window: window,
         })
     }
@@ -163,6 +217,22 @@ impl Vm {
         }
         text
     }
+}
+
+/// A machine with firmware, whose variables are in a folder.
+fn guest(folder: &Path, accelerator: &str) -> Result<Command> {
+    fs::create_dir_all(folder)?;
+    let variables = folder.join("firmware-variables.fd");
+    fs::copy(VARIABLES, &variables).with_context(|| format!("cannot copy {VARIABLES}"))?;
+    let mut command = qemu(accelerator, MEMORY);
+    command.args(["-cpu", "max"]);
+    command
+        .arg("-drive")
+        .arg(format!("if=pflash,format=raw,readonly=on,file={FIRMWARE}"));
+    command
+        .arg("-drive")
+        .arg(format!("if=pflash,format=raw,file={}", variables.display()));
+    Ok(command)
 }
 
 /// A machine with nothing but processor and memory.

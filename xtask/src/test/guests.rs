@@ -62,6 +62,39 @@ fn boot(
     Ok((tpm, stage))
 }
 
+/// A machine that is saved and goes on, then moves with its TPM to another QEMU and another TPM process, each with a state
+/// directory of its own.
+pub(super) fn migrate(program: &Program) -> Result<Counts> {
+    let images = guest::prepare()?;
+    let here = folder("guest-migrate")?;
+    let there = here.join("there");
+    let saved = here.join("machine");
+    let mut story = Story::default();
+    let endpoint = |folder: &Path| Interface::Swtpm.endpoint(folder);
+    let source = Tpm::start(program, &here, &endpoint(&here), Power::Client)?;
+    let mut vm = Vm::start_movable(&images, &here, "migrate", "quiet", None)?;
+    if guest::play(&mut vm, &mut story)? != Stage::Save {
+        return Ok(story.counts);
+    }
+    vm.save(&saved)?;
+    vm.go_on()?;
+    if guest::go_on(&mut vm, &mut story)? != Stage::Migrate {
+        return Ok(story.counts);
+    }
+    vm.save(&saved)?;
+    let destination = Tpm::start(program, &there, &endpoint(&there), Power::Incoming)?;
+    let mut moved = Vm::start_movable(&images, &there, "migrate", "quiet", Some(&saved))?;
+    ensure!(
+        guest::go_on(&mut moved, &mut story)? == Stage::Off,
+        "the scenario moves once"
+    );
+    drop(vm);
+    destination.stop()?;
+    source.stop()?;
+    fs::remove_file(saved)?;
+    Ok(story.counts)
+}
+
 /// The same over our own registers.
 pub(super) fn vhost_user(program: &Program) -> Result<Counts> {
     if matches!(program, Program::Swtpm) {

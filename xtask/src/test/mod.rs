@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     ("guest: reset and crash", |peer| {
         guests::survive(&program(peer)?, Interface::Swtpm)
     }),
+    ("guest: migration", |peer| guests::migrate(&program(peer)?)),
     ("guest: tiny monitor", |_| guests::tiny_vmm()),
     ("guest: vhost-user", |peer| guests::vhost_user(&program(peer)?)),
 ];
