@@ -87,6 +87,14 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_enum, default_value_t = Startup::None)]
     startup: Startup,
 
+    /// Assert physical presence all the time. Without this, SIGUSR1 asserts it until the next reset of the machine
+    #[arg(long)]
+    physical_presence: bool,
+
+    /// File, FIFO or /dev/fd/N to which a line is written for each countdown timer of the TPM that signals
+    #[arg(long, value_name = "PATH")]
+    timer_events: Option<PathBuf>,
+
     /// Profile to make a new TPM with: default, compat or fips. It says for all of the TPM's life what it has
     #[arg(long, value_name = "NAME")]
     profile: Option<ProfileName>,
@@ -152,6 +160,8 @@ pub(crate) struct Config {
     /// The longest time for which the vhost-user queue is polled.
     pub(crate) poll: Duration,
     pub(crate) startup: Startup,
+    pub(crate) physical_presence: bool,
+    pub(crate) timer_events: Option<PathBuf>,
     pub(crate) profile: Option<ProfileName>,
     /// The state directory is opened when a TPM arrives.
     pub(crate) incoming: bool,
@@ -185,6 +195,8 @@ impl TryFrom<ServeArgs> for Config {
             socket_path,
             poll_us,
             startup,
+            physical_presence,
+            timer_events,
             profile,
             migration,
             migration_key,
@@ -214,6 +226,8 @@ impl TryFrom<ServeArgs> for Config {
             socket_path,
             poll: Duration::from_micros(poll_us.into()),
             startup,
+            physical_presence,
+            timer_events,
             profile,
             incoming,
             release: migration.contains(&Migration::ReleaseLockOutgoing),

@@ -1,5 +1,6 @@
 //! The TPM of this process, shared between the thread that runs commands and the thread that controls it.
 
+mod host;
 mod moving;
 mod opener;
 
@@ -11,6 +12,7 @@ use tpm_engine::platform::{NvStore, StoreError};
 use tpm_engine::{Locality, MAX_COMMAND_SIZE, Platform, ResponseBuffer, Tpm};
 use tracing::{info, trace, warn};
 
+use self::host::{Presence, SETS_TIMERS};
 use self::moving::Moving;
 pub(crate) use self::moving::{MAX_PART_SIZE, Part};
 use self::opener::Opener;
@@ -49,14 +51,19 @@ pub(crate) enum DeviceError {
     Flush(#[source] StoreError),
 }
 
-/// What the engine needs of this host, with the store of a TPM and the flag that cancels its commands.
-pub(crate) fn platform(store: impl NvStore + 'static, cancel: Arc<AtomicBool>) -> Platform {
+/// What the engine needs of this host, with the store of a TPM and the flags that cancel its commands and assert physical
+/// presence.
+pub(crate) fn platform(
+    store: impl NvStore + 'static,
+    cancel: Arc<AtomicBool>,
+    physical_presence: Arc<AtomicBool>,
+) -> Platform {
     Platform {
         entropy: Box::new(KernelEntropy),
         clock: Box::new(BootClock),
         store: Box::new(store),
         cancel,
-        physical_presence: Arc::default(),
+        physical_presence,
     }
 }
 
@@ -79,7 +86,10 @@ pub(crate) struct Device {
     state: Mutex<State>,
     /// Signalled when the TPM has work for the background.
     job_is_due: Condvar,
+    /// Wakes whoever waits for countdown timers.
+    timers: Condvar,
     cancel: Arc<AtomicBool>,
+    presence: Presence,
     /// The locality of commands that do not bring their own.
     locality: AtomicU8,
     /// Seals state on its way to another daemon.
@@ -99,8 +109,9 @@ impl Device {
         migration_key: Option<OperatorKey>,
     ) -> Result<Self, DeviceError> {
         let cancel = Arc::new(AtomicBool::new(false));
+        let presence = Presence::new(config.physical_presence);
         let encrypted = access.key.is_some();
-        let opener = Opener::new(config, access, Arc::clone(&cancel));
+        let opener = Opener::new(config, access, Arc::clone(&cancel), Arc::clone(&presence.flag));
         let (tpm, lease) = if config.incoming {
             info!("waiting for the TPM of {}", config.state_dir.display());
             (None, Lease::default())
@@ -120,7 +131,9 @@ impl Device {
                 no_jobs: false,
             }),
             job_is_due: Condvar::new(),
+            timers: Condvar::new(),
             cancel,
+            presence,
             locality: AtomicU8::new(0),
             migration_key,
             release: config.release,
@@ -169,6 +182,9 @@ impl Device {
         if tpm.job_is_due() {
             self.job_is_due.notify_one();
         }
+        if SETS_TIMERS.contains(&code_of(command)) {
+            self.timers.notify_one();
+        }
         let response = response.as_slice();
         trace!(
             "command {:#x} from locality {}: response code {:#x}",
@@ -216,7 +232,10 @@ impl Device {
     /// The lock, soon: whoever takes the power away does not wait for a key to be found.
     fn interrupt(&self) -> MutexGuard<'_, State> {
         self.cancel();
-        self.lock()
+        let state = self.lock();
+        // The TPM may be another one, or another's, when the lock is free again.
+        self.timers.notify_one();
+        state
     }
 
     /// Takes the power, if there is any, and gives it back: `_TPM_Init`. A TPM that was still to arrive is none that is
@@ -235,6 +254,7 @@ impl Device {
         }
         tpm.power_on();
         state.powered = true;
+        self.presence.reset();
         Ok(())
     }
 

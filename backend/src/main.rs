@@ -10,6 +10,7 @@ mod process;
 mod socket;
 mod store;
 mod swtpm;
+mod timers;
 mod vhost_user;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ use manage::ManageError;
 use process::ProcessError;
 use store::Access;
 use swtpm::server::{Server, ServerError};
+use timers::{Events, TimersError};
 use vhost_user::VhostUserError;
 
 /// Why the daemon cannot start or cannot go on.
@@ -41,6 +43,8 @@ enum Error {
     Manage(#[from] ManageError),
     #[error("the TPM cannot be started")]
     Device(#[from] DeviceError),
+    #[error("the TPM's countdown timers cannot be watched")]
+    Timers(#[from] TimersError),
     #[error("the TPM cannot be served")]
     Server(#[from] ServerError),
     #[error("the TPM cannot be served")]
@@ -58,6 +62,9 @@ fn serve(args: ServeArgs) -> Result<(), Error> {
     let migration_key = config.migration_key.as_ref().map(OperatorKey::load).transpose()?;
     let device = Arc::new(Device::open(config, access, migration_key)?);
     process::abort_on_panic();
+    process::assert_presence_on_signal(device.presence())?;
+    let events = config.timer_events.as_deref().map(Events::open).transpose()?;
+    timers::watch(Arc::clone(&device), events)?;
     let stop = process::stop_signals()?;
     let server = Server::bind(config, Arc::clone(&device), stop)?;
     device.start(config.startup)?;

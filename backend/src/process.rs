@@ -6,10 +6,11 @@ use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use tracing::{error, warn};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -17,7 +18,7 @@ use tracing_subscriber::filter::LevelFilter;
 pub(crate) enum ProcessError {
     #[error("core dumps, which would hold keys, cannot be turned off")]
     CoreDumps(#[source] io::Error),
-    #[error("the signals that stop the daemon cannot be caught")]
+    #[error("the signals that the daemon acts on cannot be caught")]
     Signals(#[source] io::Error),
 }
 
@@ -46,6 +47,13 @@ pub(crate) fn harden() -> Result<(), ProcessError> {
 pub(crate) fn survive_file_size_limit() -> Result<(), ProcessError> {
     signal_hook::flag::register(SIGXFSZ, Arc::default())
         .map(|_| ())
+        .map_err(ProcessError::Signals)
+}
+
+/// SIGUSR1 is the operator's hand on the machine: it sets the flag.
+pub(crate) fn assert_presence_on_signal(presence: Arc<AtomicBool>) -> Result<(), ProcessError> {
+    signal_hook::flag::register(SIGUSR1, presence)
+        .map(drop)
         .map_err(ProcessError::Signals)
 }
 

@@ -72,15 +72,17 @@ pub(super) struct Opener {
     access: Access,
     profile: Option<ProfileName>,
     cancel: Arc<AtomicBool>,
+    presence: Arc<AtomicBool>,
 }
 
 impl Opener {
-    pub(super) fn new(config: &Config, access: Access, cancel: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(config: &Config, access: Access, cancel: Arc<AtomicBool>, presence: Arc<AtomicBool>) -> Self {
         Self {
             path: config.state_dir.clone(),
             access,
             profile: config.profile,
             cancel,
+            presence,
         }
     }
 
@@ -91,7 +93,7 @@ impl Opener {
     /// The store and what the engine needs, with the store in it.
     fn leased(&self) -> Result<(Lease, Platform), OpenError> {
         let lease = Lease::new(self.store()?);
-        let platform = platform(lease.clone(), Arc::clone(&self.cancel));
+        let platform = platform(lease.clone(), Arc::clone(&self.cancel), Arc::clone(&self.presence));
         Ok((lease, platform))
     }
 

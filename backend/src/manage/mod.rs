@@ -148,7 +148,8 @@ pub(crate) fn clone(args: CloneArgs) -> Result<(), ManageError> {
     let options = Manufacture {
         profile: profile.unwrap_or_default(),
     };
-    Tpm::manufacture(platform(memory.clone(), Arc::default()), &options).map_err(ManageError::Manufacture)?;
+    Tpm::manufacture(platform(memory.clone(), Arc::default(), Arc::default()), &options)
+        .map_err(ManageError::Manufacture)?;
     let contents = Contents {
         head: Head::new(store::new_number()?, Some(instance_id)),
         records: memory.into_records(),
@@ -249,7 +250,7 @@ impl Memory {
     }
 
     fn load(self) -> Result<Tpm, StartError> {
-        Tpm::load(platform(self, Arc::default()))
+        Tpm::load(platform(self, Arc::default(), Arc::default()))
     }
 
     fn into_records(self) -> Records {
