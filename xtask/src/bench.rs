@@ -1,5 +1,8 @@
 //! `cargo xtask bench`.
 
+mod boot;
+mod start;
+
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -26,6 +29,8 @@ pub(crate) enum Benchmark {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// How soon the TPM's process answers, what it holds, and many of them on one machine, beside swtpm.
+    Start(start::Args),
 }
 
 /// Builds for release and measures.
@@ -36,6 +41,11 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
     match benchmark {
         Benchmark::Latency { arguments } => measure("latency", arguments),
         Benchmark::Durability { arguments } => measure("durability", arguments),
+        Benchmark::Start(args) => {
+            machine::require(&[machine::SWTPM, machine::SIZE])?;
+            start::run(args, tpm::build(Build::Release)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -46,6 +46,7 @@ impl Tool {
 
 pub(crate) const IASL: Tool = Tool::new("iasl", "acpica-tools");
 pub(crate) const SWTPM: Tool = Tool::new("swtpm", "swtpm");
+pub(crate) const SIZE: Tool = Tool::new("size", "binutils");
 const PIP: Tool = Tool::new("pip3", "python3-pip");
 
 /// Installs the packages of the programs that are missing.

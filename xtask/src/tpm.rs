@@ -112,6 +112,25 @@ impl Tpm {
     /// # Errors
     /// It does not serve; the message has its log.
     pub(crate) fn start(program: &Program, folder: &Path, endpoint: &Endpoint, power: Power) -> Result<Self> {
+        let mut tpm = Self::spawn(program, folder, endpoint, power)?;
+        let deadline = Instant::now() + START;
+        while !tpm.serves(program, endpoint) {
+            if let Some(status) = tpm.child.try_wait()? {
+                bail!("the TPM's process: {status}\n{}", tpm.log());
+            }
+            if Instant::now() > deadline {
+                bail!("the TPM's process does not serve\n{}", tpm.log());
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Ok(tpm)
+    }
+
+    /// Starts a TPM whose state and log are in a folder, and waits for nothing.
+    ///
+    /// # Errors
+    /// The process cannot be started.
+    pub(crate) fn spawn(program: &Program, folder: &Path, endpoint: &Endpoint, power: Power) -> Result<Self> {
         let state = folder.join("state");
         fs::create_dir_all(&state)?;
         let log = folder.join("tpm.log");
@@ -123,18 +142,12 @@ impl Tpm {
         let output = File::create(&log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        let mut tpm = Self { child, log };
-        let deadline = Instant::now() + START;
-        while !tpm.serves(program, endpoint) {
-            if let Some(status) = tpm.child.try_wait()? {
-                bail!("{name}: {status}\n{}", tpm.log());
-            }
-            if Instant::now() > deadline {
-                bail!("{name} does not serve\n{}", tpm.log());
-            }
-            sleep(Duration::from_millis(10));
-        }
-        Ok(tpm)
+        Ok(Self { child, log })
+    }
+
+    /// The process' number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn serves(&self, program: &Program, endpoint: &Endpoint) -> bool {
