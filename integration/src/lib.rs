@@ -1,6 +1,6 @@
 //! Our TPM held against another implementation: a TPM client of its own, processes to drive, and what compares them.
 //!
-//! Nothing here uses the engine's code. What a command looks like is written a second time, from the specification,
+//! Nothing here uses the engine's code, but for [`engine`], where it is measured. What a command looks like is written a second time, from the specification,
 //! so that a mistake in one of the two shows.
 
 #![forbid(unsafe_code)]
@@ -13,6 +13,7 @@ pub mod compare;
 pub mod crypto;
 pub mod daemon;
 pub mod differences;
+pub mod engine;
 pub mod generate;
 pub mod keys;
 pub mod kills;
@@ -24,6 +25,7 @@ pub mod run;
 pub mod scenarios;
 pub mod schema;
 pub mod session;
+pub mod times;
 pub mod walk;
 pub mod window;
 pub mod wire;

@@ -3,7 +3,7 @@
 mod boot;
 mod start;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
@@ -29,6 +29,14 @@ pub(crate) enum Benchmark {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// How long commands take the engine alone, beside libtpms in the same process. `--help` tells what can be chosen;
+    /// `--quick` takes a minute, `--instructions` counts those as well.
+    #[command(disable_help_flag = true)]
+    Engine {
+        /// What the benchmark is given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// How soon the TPM's process answers, what it holds, and many of them on one machine, beside swtpm.
     Start(start::Args),
 }
@@ -41,6 +49,11 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
     match benchmark {
         Benchmark::Latency { arguments } => measure("latency", arguments),
         Benchmark::Durability { arguments } => measure("durability", arguments),
+        Benchmark::Engine { arguments } => {
+            machine::require(&[machine::LIBTPMS, machine::VALGRIND])?;
+            process::run(benchmark_program("engine").args(arguments))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Benchmark::Start(args) => {
             machine::require(&[machine::SWTPM, machine::SIZE])?;
             start::run(args, tpm::build(Build::Release)?)?;
@@ -52,7 +65,13 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
 fn measure(program: &str, arguments: &[String]) -> Result<ExitCode> {
     machine::require(&[machine::SWTPM])?;
     let ours = tpm::build(Build::Release)?;
-    let mut command = cargo(&[
+    process::run(benchmark_program(program).arg("--ours").arg(ours).args(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The program of a benchmark; what is added are its arguments.
+fn benchmark_program(name: &str) -> Command {
+    cargo(&[
         "run",
         "--quiet",
         "--locked",
@@ -60,9 +79,7 @@ fn measure(program: &str, arguments: &[String]) -> Result<ExitCode> {
         "--package",
         "integration",
         "--bin",
-        program,
-    ]);
-    command.arg("--").arg("--ours").arg(ours).args(arguments);
-    process::run(&mut command)?;
-    Ok(ExitCode::SUCCESS)
+        name,
+        "--",
+    ])
 }

@@ -46,6 +46,8 @@ impl Tool {
 
 pub(crate) const IASL: Tool = Tool::new("iasl", "acpica-tools");
 pub(crate) const SWTPM: Tool = Tool::new("swtpm", "swtpm");
+pub(crate) const LIBTPMS: Tool = Tool::file("/usr/lib/x86_64-linux-gnu/libtpms.so.0", "libtpms0");
+pub(crate) const VALGRIND: Tool = Tool::new("valgrind", "valgrind");
 pub(crate) const SIZE: Tool = Tool::new("size", "binutils");
 const PIP: Tool = Tool::new("pip3", "python3-pip");
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use crb_interface::layout::CTRL_CANCEL;
 use integration::build;
+use integration::times::Times;
 use integration::window::{Driver, Window};
 
 use super::commands::{check, code, made, rsa_primary};
 use super::paths::{Path, Route};
-use super::summary::Times;
 
 /// TPM_RC_CANCELED.
 const CANCELED: u32 = 0x909;

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
+use integration::times::Times;
 use plotters::prelude::*;
 
 use super::commands::Operation;
 use super::paths::Route;
 use super::placement::Placement;
-use super::summary::{Results, Times};
+use super::summary::Results;
 
 /// Bars to a factor of ten.
 const STEPS: f64 = 16.0;

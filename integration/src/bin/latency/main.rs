@@ -4,7 +4,6 @@
 //! the same on all ways.
 
 mod commands;
-mod engine;
 mod floors;
 mod held;
 mod histogram;

@@ -8,6 +8,7 @@ use crb_interface::layout::{CONFIG_CONTROL, STAGING_SIZE};
 use crb_interface::{Action, Control, Crb, LocalMemory};
 use integration::build::{self, Call};
 use integration::daemon::Daemon;
+use integration::engine::Engine;
 use integration::peer::{Kind, Peer};
 use integration::window::{Driver, Window};
 use vhost::VhostBackend;
@@ -17,7 +18,6 @@ use vhost::vhost_user::message::{
 use vhost::vhost_user::{Frontend as Connection, VhostUserFrontend};
 
 use super::commands::check;
-use super::engine::Engine;
 
 /// A way that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]

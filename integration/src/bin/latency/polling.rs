@@ -4,11 +4,11 @@ use std::path::Path as FilePath;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use integration::times::Times;
 
 use super::commands::Operation;
 use super::paths::Path;
 use super::placement::{Machine, Placement, processor_time};
-use super::summary::Times;
 
 /// Bounds of the daemon's polling, in microseconds.
 const BOUNDS: [u32; 4] = [0, 20, 50, 200];

@@ -4,41 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use integration::times::Times;
+
 use super::commands::Operation;
 use super::paths::Route;
 use super::placement::Placement;
-
-/// The times of one command on one route.
-#[derive(Debug, Clone)]
-pub(crate) struct Times {
-    sorted: Vec<Duration>,
-}
-
-impl Times {
-    pub(crate) fn new(mut times: Vec<Duration>) -> Self {
-        times.sort_unstable();
-        Self { sorted: times }
-    }
-
-    /// So many of a hundred take no longer, in microseconds.
-    pub(crate) fn percentile(&self, percent: usize) -> f64 {
-        let position = self.sorted.len().saturating_sub(1) * percent / 100;
-        micros(self.sorted.get(position).copied().unwrap_or_default())
-    }
-
-    pub(crate) fn max(&self) -> f64 {
-        micros(self.sorted.last().copied().unwrap_or_default())
-    }
-
-    /// The times, shortest first, in microseconds.
-    pub(crate) fn micros(&self) -> impl Iterator<Item = f64> {
-        self.sorted.iter().copied().map(micros)
-    }
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
-}
 
 /// All times of a run.
 #[derive(Debug, Default)]
@@ -114,7 +84,7 @@ fn row(path: &str, placement: Placement, command: &str, times: &Times) -> String
         "  {{\"path\": \"{path}\", \"placement\": \"{}\", \"command\": \"{command}\", \"n\": {}, \"p50_us\": {:.3}, \
          \"p99_us\": {:.3}, \"max_us\": {:.3}}}",
         placement.name(),
-        times.sorted.len(),
+        times.count(),
         times.percentile(50),
         times.percentile(99),
         times.max(),

@@ -1,5 +1,6 @@
 //! The engine in this process: what a command takes by itself.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -7,13 +8,17 @@ use tpm_engine::platform::{Change, Clock, Entropy, EntropyError, NvStore, Record
 use tpm_engine::{Locality, Manufacture, Platform, ProfileName, ResponseBuffer, Tpm};
 
 /// A TPM without a process of its own; its state is forgotten.
-pub(crate) struct Engine {
+pub struct Engine {
     tpm: Tpm,
     response: ResponseBuffer,
 }
 
 impl Engine {
-    pub(crate) fn start() -> Result<Self> {
+    /// Makes a TPM and powers it on; the next command is TPM2_Startup.
+    ///
+    /// # Errors
+    /// The kernel has no randomness.
+    pub fn start() -> Result<Self> {
         let platform = Platform {
             entropy: Box::new(KernelEntropy),
             clock: Box::new(Uptime(Instant::now())),
@@ -32,10 +37,18 @@ impl Engine {
         })
     }
 
-    pub(crate) fn execute(&mut self, command: &[u8], response: &mut Vec<u8>) {
+    /// Runs a command.
+    pub fn execute(&mut self, command: &[u8], response: &mut Vec<u8>) {
         self.tpm.execute(Locality::ZERO, command, &mut self.response);
         response.clear();
         response.extend_from_slice(self.response.as_slice());
+    }
+
+    /// Does all that a TPM prepares while no command runs.
+    pub fn idle(&mut self) {
+        while let Some(outcome) = self.tpm.next_job().and_then(|job| job.run(&AtomicBool::new(false))) {
+            self.tpm.finish(outcome);
+        }
     }
 }
 

@@ -1,0 +1,216 @@
+//! The commands that are measured.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use integration::build::{self, Call, Public};
+use integration::codes::{alg, cap, curve, na, oa, rh};
+use integration::wire::{In, Out};
+
+use super::tpms::{Tpm, made};
+
+/// How long a command takes, roughly: how often it is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cost {
+    Microseconds,
+    Milliseconds,
+    /// RSA keys: they take very different times.
+    Search,
+}
+
+/// What is left after a command besides its response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaves {
+    Nothing,
+    /// An object or session, which is flushed.
+    Handle,
+    /// A TPM that goes idle, and prepares for the next command.
+    Idle,
+}
+
+/// A command that is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    cost: Cost,
+    leaves: Leaves,
+    /// Makes what the command needs: handles, the first of which is [`Case::call`]'s.
+    pub(crate) prepare: fn(&mut Tpm) -> Result<Vec<u32>>,
+    /// The command, given the first handle; other rounds are other templates and data.
+    call: fn(u32, u32) -> Call,
+}
+
+impl Case {
+    /// How often the command is measured where a quick one is measured so often.
+    pub(crate) fn rounds(&self, quick: u32) -> u32 {
+        let rounds = match self.cost {
+            Cost::Microseconds => quick,
+            Cost::Milliseconds => quick / 20,
+            Cost::Search => quick / 40,
+        };
+        rounds.max(4)
+    }
+
+    /// Whether instructions are worth counting: there are no numbers to be searched for.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.cost == Cost::Microseconds
+    }
+
+    /// Runs the command once; how long it took.
+    pub(crate) fn run(&self, tpm: &mut Tpm, handles: &[u32], round: u32) -> Result<Duration> {
+        let handle = handles.first().copied().unwrap_or(rh::NULL);
+        let (time, response) = tpm.run(&(self.call)(handle, round)).context(self.name)?;
+        match self.leaves {
+            Leaves::Nothing => {}
+            Leaves::Handle => {
+                let handle = made(response)?;
+                tpm.forget(handle)?;
+            }
+            Leaves::Idle => tpm.idle(),
+        }
+        Ok(time)
+    }
+}
+
+const INDEX: u32 = 0x0180_0001;
+const INDEX_SIZE: u16 = 64;
+const DIGEST: [u8; 32] = [7; 32];
+
+macro_rules! cases {
+    ($($name:literal, $cost:ident, $leaves:ident, $prepare:expr, $call:expr;)*) => {
+        /// All of them.
+        pub(crate) static CASES: &[Case] = &[$(Case {
+            name: $name,
+            cost: Cost::$cost,
+            leaves: Leaves::$leaves,
+            prepare: $prepare,
+            call: $call,
+        }),*];
+    };
+}
+
+cases! {
+    "GetRandom 32", Microseconds, Nothing, nothing, |_, _| build::get_random(32);
+    "PCR_Read", Microseconds, Nothing, nothing, |_, _| build::pcr_read(&build::pcrs(alg::SHA256, &[0, 1, 2, 3]));
+    "PCR_Extend", Microseconds, Nothing, nothing,
+        |_, _| build::pcr_extend(16, &build::digest_values(&[(alg::SHA256, &DIGEST)]));
+    "ReadClock", Microseconds, Nothing, nothing, |_, _| build::read_clock();
+    "GetCapability", Microseconds, Nothing, nothing, |_, _| build::get_capability(cap::TPM_PROPERTIES, 0x100, 64);
+    "Hash 1 KiB", Microseconds, Nothing, nothing, |_, _| build::hash(&[7; 1024], alg::SHA256, rh::NULL);
+    "StartAuthSession", Microseconds, Handle, nothing, |_, _| session();
+    "PolicyPCR", Microseconds, Nothing, policy,
+        |session, _| build::policy_pcr(session, &[], &build::pcrs(alg::SHA256, &[0, 1, 2, 3]));
+    "PolicyGetDigest", Microseconds, Nothing, policy, |session, _| build::policy_get_digest(session);
+    "NV_Read", Microseconds, Nothing, index, |index, _| build::nv_read(rh::OWNER, index, INDEX_SIZE, 0);
+    "NV_Write", Microseconds, Nothing, index, write;
+    "ReadPublic", Microseconds, Nothing, ecdsa_key, |key, _| build::read_public(key);
+    "HMAC 1 KiB", Microseconds, Nothing, |tpm| primary(tpm, &Public::hmac_key(alg::SHA256)),
+        |key, _| build::hmac(key, &[7; 1024], alg::NULL);
+    "ContextSave", Microseconds, Nothing, ecdsa_key, |key, _| build::context_save(key);
+    "CreatePrimary P-256", Milliseconds, Handle, nothing, |_, _| primary_call(&ecdsa_public());
+    "Create P-256", Milliseconds, Nothing, parent,
+        |parent, _| create(parent, &Public::ecc(curve::P256, &[alg::NULL], oa::SIGN));
+    "Create sealed data", Milliseconds, Nothing, parent, |parent, _| {
+        let sensitive = build::sensitive_create(&[], &DIGEST);
+        build::create(parent, &sensitive, &Public::sealed().bytes(), &[], &build::list32(&[]))
+    };
+    "Unseal", Microseconds, Nothing, sealed, |sealed, _| build::unseal(sealed);
+    "Sign ECDSA P-256", Milliseconds, Nothing, ecdsa_key, |key, _| sign(key);
+    "Quote ECDSA P-256", Milliseconds, Nothing, ecdsa_key,
+        |key, _| build::quote(key, &DIGEST, &build::null(), &build::pcrs(alg::SHA256, &[0, 1, 2, 3, 4, 5, 6, 7]));
+    "ECDH_KeyGen P-256", Milliseconds, Nothing,
+        |tpm| primary(tpm, &Public::ecc(curve::P256, &[alg::NULL], oa::DECRYPT)), |key, _| build::ecdh_keygen(key);
+    "Sign RSA-2048", Milliseconds, Nothing,
+        |tpm| primary(tpm, &Public::rsa(2048, &[alg::RSASSA, alg::SHA256], oa::SIGN)), |key, _| sign(key);
+    "RSA_Encrypt 2048", Milliseconds, Nothing, rsa_key,
+        |key, _| build::rsa_encrypt(key, &DIGEST, &build::scheme(&[alg::OAEP, alg::SHA256]), &[]);
+    "CreatePrimary RSA-2048, new template", Search, Handle, nothing, |_, round| rsa_primary(2048, round);
+    "CreatePrimary RSA-2048, same template", Milliseconds, Handle, nothing, |_, _| rsa_primary(2048, 7);
+    "CreatePrimary RSA-3072, new template", Search, Handle, nothing, |_, round| rsa_primary(3072, round);
+    "Create RSA-2048", Search, Nothing, parent, |parent, _| create(parent, &rsa_public());
+    "Create RSA-2048, after a pause", Search, Idle, parent, |parent, _| create(parent, &rsa_public());
+    "SelfTest, full", Search, Nothing, nothing, |_, _| build::self_test(1);
+}
+
+fn nothing(_: &mut Tpm) -> Result<Vec<u32>> {
+    Ok(Vec::new())
+}
+
+fn session() -> Call {
+    const POLICY: u8 = 1;
+    build::start_auth_session(rh::NULL, rh::NULL, &[7; 16], &[], POLICY, &build::null(), alg::SHA256)
+}
+
+fn policy(tpm: &mut Tpm) -> Result<Vec<u32>> {
+    Ok(vec![tpm.make(&session())?])
+}
+
+fn write(index: u32, round: u32) -> Call {
+    let [.., low] = round.to_be_bytes();
+    build::nv_write(rh::OWNER, index, &[low; INDEX_SIZE as usize], 0)
+}
+
+fn index(tpm: &mut Tpm) -> Result<Vec<u32>> {
+    let attributes = na::OWNERWRITE | na::OWNERREAD | na::NO_DA;
+    let public = build::nv_public(INDEX, alg::SHA256, attributes, &[], INDEX_SIZE);
+    tpm.ok(&build::nv_define_space(rh::OWNER, &[], &public))?;
+    tpm.ok(&write(INDEX, 0))?;
+    Ok(vec![INDEX])
+}
+
+fn primary_call(public: &Public) -> Call {
+    let sensitive = build::sensitive_create(&[], &[]);
+    let public = public.clone().set(oa::NO_DA);
+    build::create_primary(rh::OWNER, &sensitive, &public.bytes(), &[], &build::list32(&[]))
+}
+
+fn primary(tpm: &mut Tpm, public: &Public) -> Result<Vec<u32>> {
+    Ok(vec![tpm.make(&primary_call(public))?])
+}
+
+fn parent(tpm: &mut Tpm) -> Result<Vec<u32>> {
+    primary(tpm, &Public::ecc_parent())
+}
+
+fn ecdsa_public() -> Public {
+    Public::ecc(curve::P256, &[alg::ECDSA, alg::SHA256], oa::SIGN)
+}
+
+fn ecdsa_key(tpm: &mut Tpm) -> Result<Vec<u32>> {
+    primary(tpm, &ecdsa_public())
+}
+
+fn rsa_public() -> Public {
+    Public::rsa(2048, &[alg::NULL], oa::SIGN | oa::DECRYPT)
+}
+
+fn rsa_key(tpm: &mut Tpm) -> Result<Vec<u32>> {
+    primary(tpm, &rsa_public())
+}
+
+fn rsa_primary(bits: u16, template: u32) -> Call {
+    let unique = Out::new().b2(&template.to_be_bytes()).0;
+    primary_call(&Public::rsa_parent(bits).unique(unique))
+}
+
+fn create(parent: u32, public: &Public) -> Call {
+    let sensitive = build::sensitive_create(&[], &[]);
+    build::create(parent, &sensitive, &public.bytes(), &[], &build::list32(&[]))
+}
+
+/// A sealed object, then its parent.
+fn sealed(tpm: &mut Tpm) -> Result<Vec<u32>> {
+    let parent = tpm.make(&primary_call(&Public::ecc_parent()))?;
+    let sensitive = build::sensitive_create(&[], &DIGEST);
+    let public = Public::sealed().set(oa::NO_DA).bytes();
+    let created = tpm.ok(&build::create(parent, &sensitive, &public, &[], &build::list32(&[])))?;
+    // Behind the header is the size of the parameters.
+    let mut input = In(created.get(14..).unwrap_or_default());
+    let (private, public) = (input.b2()?, input.b2()?);
+    let object = tpm.make(&build::load(parent, private, public))?;
+    Ok(vec![object, parent])
+}
+
+fn sign(key: u32) -> Call {
+    build::sign(key, &DIGEST, &build::null(), &build::no_hash_check())
+}

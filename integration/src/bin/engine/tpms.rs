@@ -1,0 +1,129 @@
+//! The TPMs that are measured.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use integration::build::{self, Call};
+use integration::codes::rh;
+use integration::engine::Engine;
+use rustix::time::{ClockId, clock_gettime};
+
+/// Which TPM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Kind {
+    Ours,
+    Libtpms,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 2] = [Self::Ours, Self::Libtpms];
+
+    /// The name that reports use.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Libtpms => "libtpms",
+        }
+    }
+}
+
+/// From here on a command is slow.
+const SLOW: Duration = Duration::from_micros(50);
+
+/// Time that this thread has run.
+fn processor_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        now.tv_sec.cast_unsigned(),
+        u32::try_from(now.tv_nsec).unwrap_or_default(),
+    )
+}
+
+enum Target {
+    Ours(Box<Engine>),
+    Libtpms(libtpms::Tpm),
+}
+
+/// A TPM in this process, started up.
+pub(crate) struct Tpm {
+    pub(crate) kind: Kind,
+    target: Target,
+    response: Vec<u8>,
+}
+
+impl Tpm {
+    pub(crate) fn start(kind: Kind) -> Result<Self> {
+        let mut tpm = Self {
+            kind,
+            target: match kind {
+                Kind::Ours => Target::Ours(Box::new(Engine::start()?)),
+                Kind::Libtpms => Target::Libtpms(libtpms::Tpm::new()?),
+            },
+            response: Vec::new(),
+        };
+        tpm.ok(&build::startup(0))?;
+        Ok(tpm)
+    }
+
+    /// Runs a command that must succeed; how long it took, and its response. Of a slow command that is the processor's
+    /// time: what else the machine does is not the TPM's.
+    pub(crate) fn run(&mut self, call: &Call) -> Result<(Duration, &[u8])> {
+        let mut command = call.bytes();
+        let processor = processor_time();
+        let begun = Instant::now();
+        match &mut self.target {
+            Target::Ours(engine) => engine.execute(&command, &mut self.response),
+            Target::Libtpms(tpm) => {
+                let response = tpm.execute(&mut command)?;
+                self.response.clear();
+                self.response.extend_from_slice(response);
+            }
+        }
+        let time = match begun.elapsed() {
+            // Asking for the processor's time takes too long to be told of quick commands.
+            time if time < SLOW => time,
+            _ => processor_time().saturating_sub(processor),
+        };
+        let code = self.response.get(6..).and_then(|rest| rest.first_chunk());
+        match code.map(|code| u32::from_be_bytes(*code)) {
+            Some(0) => Ok((time, &self.response)),
+            code => bail!("{} answered command {:#x} with {code:x?}", self.kind.name(), call.code),
+        }
+    }
+
+    /// Runs a command that must succeed; its response.
+    pub(crate) fn ok(&mut self, call: &Call) -> Result<Vec<u8>> {
+        self.run(call).map(|(_, response)| response.to_vec())
+    }
+
+    /// Runs a command that answers with a handle.
+    pub(crate) fn make(&mut self, call: &Call) -> Result<u32> {
+        made(&self.ok(call)?)
+    }
+
+    /// Removes what a command made.
+    pub(crate) fn forget(&mut self, handle: u32) -> Result<()> {
+        let call = if handle >> 24 == 0x01 {
+            build::nv_undefine_space(rh::OWNER, handle)
+        } else {
+            build::flush_context(handle)
+        };
+        self.ok(&call).map(drop)
+    }
+
+    /// Has the TPM do what it does while no command runs.
+    pub(crate) fn idle(&mut self) {
+        match &mut self.target {
+            Target::Ours(engine) => engine.idle(),
+            Target::Libtpms(_) => {}
+        }
+    }
+}
+
+/// The handle of a response.
+pub(crate) fn made(response: &[u8]) -> Result<u32> {
+    let handle = response.get(10..).and_then(|rest| rest.first_chunk());
+    handle
+        .map(|handle| u32::from_be_bytes(*handle))
+        .context("a response without its handle")
+}
