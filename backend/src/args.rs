@@ -71,7 +71,7 @@ pub(crate) struct ServeArgs {
 
     /// For how many microseconds at most the vhost-user queue is polled for the next command before the process sleeps;
     /// 0 never polls
-    #[arg(long, value_name = "MICROSECONDS", default_value_t = 200)]
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 100)]
     poll_us: u32,
 
     /// How a virtual machine migrates, both may be given: "incoming" leaves the state directory alone until a TPM arrives, or

@@ -18,6 +18,7 @@ pub(crate) use self::moving::{MAX_PART_SIZE, Part};
 use self::opener::Opener;
 pub(crate) use self::opener::StateError;
 use crate::args::{Config, Startup};
+use crate::cancel::Cancel;
 use crate::keys::OperatorKey;
 use crate::platform::{BootClock, KernelEntropy};
 use crate::store::{Access, Lease};
@@ -88,7 +89,7 @@ pub(crate) struct Device {
     job_is_due: Condvar,
     /// Wakes whoever waits for countdown timers.
     timers: Condvar,
-    cancel: Arc<AtomicBool>,
+    cancel: Cancel,
     presence: Presence,
     /// The locality of commands that do not bring their own.
     locality: AtomicU8,
@@ -132,7 +133,7 @@ impl Device {
             }),
             job_is_due: Condvar::new(),
             timers: Condvar::new(),
-            cancel,
+            cancel: Cancel::new(cancel),
             presence,
             locality: AtomicU8::new(0),
             migration_key,
@@ -166,18 +167,17 @@ impl Device {
 
     /// Runs one command from a locality; the response is valid until the next command.
     pub(crate) fn execute<'a>(&self, locality: u8, command: &[u8], response: &'a mut ResponseBuffer) -> &'a [u8] {
+        let mut state = self.lock();
+        let _running = self.cancel.running();
         let Some(locality) = Locality::new(locality) else {
             return &NO_LOCALITY;
         };
-        let mut state = self.lock();
         let state = &mut *state;
         let Some(tpm) = state.tpm.as_mut().filter(|_| state.powered && !state.moving.gone) else {
             return &FAILURE;
         };
         // Whoever took a part of the state gets no other part of another moment.
         state.moving.given = None;
-        // A request to cancel is for the command that runs, not for the next one.
-        self.cancel.store(false, Ordering::Relaxed);
         tpm.execute(locality, command, response);
         if tpm.job_is_due() {
             self.job_is_due.notify_one();
@@ -224,14 +224,14 @@ impl Device {
         }
     }
 
-    /// Asks the command that is running, if any, to end early.
-    pub(crate) fn cancel(&self) {
-        self.cancel.store(true, Ordering::Relaxed);
+    /// Requests to cancel commands. Whoever executes a command takes it by [`Cancel::taking`].
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.cancel
     }
 
     /// The lock, soon: whoever takes the power away does not wait for a key to be found.
     fn interrupt(&self) -> MutexGuard<'_, State> {
-        self.cancel();
+        self.cancel.stop_running();
         let state = self.lock();
         // The TPM may be another one, or another's, when the lock is free again.
         self.timers.notify_one();

@@ -2,6 +2,7 @@
 
 mod args;
 mod background;
+mod cancel;
 mod device;
 mod keys;
 mod manage;

@@ -5,10 +5,11 @@ mod common;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use common::{
-    Daemon, GET_RANDOM, NO_POWER, NOT_STARTED, PCR_READ, STARTUP_CLEAR, SUCCESS, authorized, pcr_extend, pcr_reset,
-    request,
+    CANCELED, Daemon, GET_RANDOM, NO_POWER, NOT_STARTED, PCR_READ, SOON, STARTUP_CLEAR, SUCCESS, flush, pcr_extend,
+    pcr_reset, request, slow_primary,
 };
 
 /// Cloud Hypervisor's handshake. From the second request on each brings a descriptor that nobody asked for.
@@ -38,9 +39,7 @@ fn cloud_hypervisors_handshake() {
         // Every copy of the unasked-for descriptor is closed, so that its peer sees the end.
         drop(unasked);
         let mut watched = watched;
-        watched
-            .set_read_timeout(Some(std::time::Duration::from_secs(20)))
-            .unwrap();
+        watched.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         assert_eq!(watched.read(&mut [0]).unwrap(), 0);
         // It leaves by closing its sockets, and comes again in the next round.
     }
@@ -122,7 +121,7 @@ fn localities_and_the_h_crtm() {
     // _TPM_Hash_Start, Data and End before TPM2_Startup: PCR 0 starts from 4 and is extended once.
     assert_eq!(control.ask(&request(0x06, &[]), 4), [0; 4]);
     control.0.write_all(&request(0x07, b"\0\0\0\x05ab")).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(20));
     assert_eq!(control.ask(b"cde", 4), [0; 4]);
     assert_eq!(control.ask(&request(0x07, &[0; 4]), 4), [0; 4]);
     assert_eq!(control.ask(&request(0x08, &[]), 4), [0; 4]);
@@ -228,42 +227,41 @@ fn requests_are_answered_while_a_command_runs() {
     }
 }
 
-/// TPM2_CreatePrimary of an RSA-3072 storage key in the null hierarchy: by far the longest command.
-fn long_command() -> Vec<u8> {
-    let public = b"\0\x1a\0\x01\0\x0b\0\x03\0\x72\0\0\0\x06\0\x80\0\x43\0\x10\x0c\0\0\0\0\0\0\0";
-    let params = [b"\0\x04\0\0\0\0".as_slice(), public, &[0; 6]].concat();
-    authorized(0x131, &[0x4000_0007], &params)
-}
-
-const CANCELED: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x09";
-
+/// Whether the data thread has begun, or taken the command, or neither.
 #[test]
-fn a_long_command_is_canceled_and_holds_no_request_up() {
+fn a_cancel_is_for_the_command_that_was_sent() {
     let directory = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(&directory, &[]);
     let (mut control, mut data) = daemon.attach();
     assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
-    // A key may be found before the request comes: once in a while, but not always.
-    let canceled = (0..6).any(|_| {
-        data.0.write_all(&long_command()).unwrap();
-        data.0
-            .set_read_timeout(Some(std::time::Duration::from_millis(1)))
-            .unwrap();
-        let mut byte = [0];
-        // A request that comes before the command began is for none, so it may take more than one.
-        while data.0.read(&mut byte).is_err() {
-            assert_eq!(control.ask(&request(0x01, &[]), 8).len(), 8);
-            assert_eq!(control.ask(&request(0x09, &[]), 4), [0; 4]);
+    for round in 0..60 {
+        let begun = Instant::now();
+        data.0.write_all(&slow_primary(round)).unwrap();
+        std::thread::sleep(Duration::from_micros(u64::from(round % 6) * 50));
+        assert_eq!(control.ask(&request(0x09, &[]), 4), [0; 4]);
+        let prompt = begun.elapsed() < SOON;
+        let response = data.response();
+        if response != CANCELED {
+            assert!(!prompt, "{response:02x?}");
+            assert_eq!(data.run(&flush(&response)), SUCCESS);
         }
-        data.0.set_read_timeout(None).unwrap();
-        let mut header = [byte[0]; 10];
-        data.0.read_exact(&mut header[1..]).unwrap();
-        let size = u32::from_be_bytes(header[2..6].try_into().unwrap()) as usize;
-        data.0.read_exact(&mut vec![0; size - header.len()]).unwrap();
-        assert!(header == CANCELED || header[6..] == [0; 4], "{header:02x?}");
-        header == CANCELED
-    });
-    assert!(canceled);
+        assert_eq!(data.run(&GET_RANDOM).len(), 20);
+    }
+}
+
+#[test]
+fn a_long_command_holds_no_request_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&directory, &[]);
+    let (mut control, mut data) = daemon.attach();
+    assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
+    data.0.write_all(&slow_primary(0)).unwrap();
+    for _ in 0..20 {
+        assert_eq!(control.ask(&request(0x01, &[]), 8).len(), 8);
+    }
+    assert_eq!(control.ask(&request(0x09, &[]), 4), [0; 4]);
+    let response = data.response();
+    assert!(response == CANCELED || response[6..10] == [0; 4], "{response:02x?}");
     assert_eq!(data.run(&GET_RANDOM).len(), 20);
 }
 
@@ -273,8 +271,8 @@ fn a_power_cycle_does_not_wait_for_a_key() {
     let daemon = Daemon::start(&directory, &[]);
     let (mut control, mut data) = daemon.attach();
     assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
-    data.0.write_all(&long_command()).unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(20));
+    data.0.write_all(&slow_primary(0)).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
     assert_eq!(control.ask(&request(0x02, &[0; 4]), 4), [0; 4]);
     // The command began before the power was taken, or after: either way it has an answer, and the TPM starts again.
     assert!([CANCELED, NOT_STARTED].contains(&data.response().try_into().unwrap()));

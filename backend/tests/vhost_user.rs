@@ -13,7 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use common::{Daemon, STARTUP_CLEAR, scene};
+use common::{CANCELED, Daemon, SOON, STARTUP_CLEAR, flush, scene, slow_primary};
 use crb_interface::frontend::{Frontend, FrontendConfig, FrontendError};
 use crb_interface::layout;
 use rustix::process::Signal;
@@ -67,14 +67,25 @@ fn write32(frontend: &Frontend, register: u64, value: u32) {
 
 /// One command as Linux' tpm_crb sends it; returns the response.
 fn transact(frontend: &Frontend, command: &[u8]) -> Vec<u8> {
+    start(frontend, command);
+    answer(frontend)
+}
+
+/// The first half of a command: up to START.
+fn start(frontend: &Frontend, command: &[u8]) {
     write32(frontend, layout::LOC_CTRL, 1);
     assert_eq!(read32(frontend, layout::LOC_STS) & 1, 1, "the locality is granted");
     write32(frontend, layout::CTRL_REQ, 1);
     assert_eq!(read32(frontend, layout::CTRL_STS), 0, "ready");
+    write32(frontend, layout::CTRL_CANCEL, 0);
     for (at, piece) in (0u64..).zip(command.chunks(8)) {
         frontend.write(layout::DATA_BUFFER + at * 8, piece);
     }
     write32(frontend, layout::CTRL_START, 1);
+}
+
+/// The other half: waits for the response.
+fn answer(frontend: &Frontend) -> Vec<u8> {
     let deadline = Instant::now() + Duration::from_secs(20);
     while read32(frontend, layout::CTRL_START) != 0 {
         assert!(Instant::now() < deadline, "no answer");
@@ -233,6 +244,48 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     while !condition() {
         assert!(Instant::now() < deadline, "{what}: not in time");
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_slow_command_lets_the_guest_go_on_and_ends_with_its_answer() {
+    let server = Server::start();
+    let frontend = server.attach();
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
+    start(&frontend, &slow_primary(0));
+    assert_eq!(
+        read32(&frontend, layout::CTRL_START),
+        1,
+        "the guest has its processor back"
+    );
+    let response = answer(&frontend);
+    assert_eq!(code(&response), 0);
+    assert_eq!(response[10..14], [0x80, 0, 0, 0], "the first transient object");
+}
+
+#[test]
+fn a_cancel_is_for_the_command_that_was_started_whenever_it_comes() {
+    let server = Server::start();
+    // A monitor that never waits: its guest cancels before the daemon has seen the command, and later.
+    let frontend = Frontend::connect(FrontendConfig {
+        budget: Duration::ZERO,
+        spin: Duration::ZERO,
+        ..FrontendConfig::new(server.socket())
+    })
+    .unwrap();
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
+    for round in 0..60 {
+        let begun = Instant::now();
+        start(&frontend, &slow_primary(round));
+        std::thread::sleep(Duration::from_micros(u64::from(round % 6) * 50));
+        write32(&frontend, layout::CTRL_CANCEL, 1);
+        let prompt = begun.elapsed() < SOON;
+        let response = answer(&frontend);
+        if response != CANCELED {
+            assert!(!prompt, "{response:02x?}");
+            assert_eq!(code(&transact(&frontend, &flush(&response))), 0);
+        }
+        assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
     }
 }
 

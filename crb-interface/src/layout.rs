@@ -181,6 +181,12 @@ pub const QUEUE_DESCRIPTORS: usize = 0x5800;
 pub const QUEUE_AVAILABLE: usize = 0x5880;
 /// Used ring of queue 0.
 pub const QUEUE_USED: usize = 0x5900;
+/// The processor that the monitor's thread ran on when it last asked for something, plus 1; 0 when it does not say.
+pub(crate) const MONITOR_PROCESSOR: usize = 0x5A00;
+/// The processor that the TPM's side last ran on, plus 1; 0 when it does not say.
+pub(crate) const DEVICE_PROCESSOR: usize = 0x5A04;
+/// How often the TPM's side has gone to sleep.
+pub(crate) const DEVICE_SLEEPS: usize = 0x5A08;
 /// Entries of queue 0: one command, which takes two descriptors.
 pub const QUEUE_SIZE: u16 = 2;
 /// Staged command.

@@ -39,6 +39,8 @@ mod control;
 mod crb;
 #[cfg(feature = "frontend")]
 pub mod frontend;
+#[cfg(feature = "shared")]
+mod hints;
 pub mod layout;
 mod locality;
 mod memory;
@@ -47,9 +49,11 @@ mod model;
 mod saved;
 #[cfg(feature = "shared")]
 mod shared;
+mod spinning;
 
 pub use control::Control;
 pub use crb::{Action, Actions, Config, Crb, State};
 pub use memory::{LocalMemory, Memory};
 #[cfg(feature = "shared")]
 pub use shared::SharedMemory;
+pub use spinning::Spinning;

@@ -68,4 +68,12 @@ impl Memory for SharedMemory {
     fn word(&self, offset: usize) -> Option<&AtomicU32> {
         self.region.get_atomic_ref(offset).ok()
     }
+
+    fn wipe(&self, offset: usize, len: usize) {
+        // In one go: a data buffer is wiped with each command.
+        static ZEROS: [u8; MEMORY_SIZE] = [0; MEMORY_SIZE];
+        if let Ok(part) = self.region.get_slice(offset, len) {
+            part.copy_from(ZEROS.get(..len).unwrap_or_default());
+        }
+    }
 }

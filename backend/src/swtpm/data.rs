@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, read, write, writev};
+use rustix::io::{Errno, write, writev};
 use rustix::net::{RecvFlags, recv};
 use tpm_engine::{MAX_COMMAND_SIZE, ResponseBuffer};
 use tracing::debug;
@@ -94,7 +94,7 @@ impl DataChannel {
     /// Answers commands until the client leaves.
     pub(crate) fn serve(&mut self, socket: &OwnedFd, device: &Device) {
         let ended = loop {
-            let (frame, len) = match self.receive(socket) {
+            let (frame, len) = match self.receive(socket, device) {
                 Ok(Some(received)) => received,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
@@ -123,22 +123,30 @@ impl DataChannel {
     }
 
     /// Reads one command; `None` when the client left. Returns its frame and how many bytes there are of it.
-    fn receive(&mut self, socket: &OwnedFd) -> io::Result<Option<(Frame, usize)>> {
-        // A read that waits is woken a second time when the client takes the last response out of the socket; a poll is
-        // not. On a busy machine each of these wakeups can cost milliseconds.
-        wait(socket, PollFlags::IN, None)?;
+    fn receive(&mut self, socket: &OwnedFd, device: &Device) -> io::Result<Option<(Frame, usize)>> {
         let mut len = 0;
+        let mut unfinished = None;
         loop {
+            // By poll: a read that waits is woken a second time when the client takes the last response out of the socket.
+            // On a busy machine each of these wakeups can cost milliseconds.
+            let ready = wait(socket, PollFlags::IN, unfinished.map(|_| PAUSE))?;
+            if let (false, Some(frame)) = (ready, unfinished) {
+                return Ok(Some((frame, len)));
+            }
             let room = self.command.get_mut(len..).unwrap_or_default();
-            let got = match read(socket, room) {
+            let receive = || recv(socket, room, RecvFlags::DONTWAIT).map(|(_, got)| got);
+            let received = if len == 0 {
+                device.cancel().taking(|| {
+                    let received = receive();
+                    (received.is_ok_and(|got| got > 0), received)
+                })
+            } else {
+                receive()
+            };
+            let got = match received {
                 Ok(0) => return Ok(None),
                 Ok(got) => got,
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => {
-                    // Whoever passed the socket made it non-blocking.
-                    wait(socket, PollFlags::IN, None)?;
-                    continue;
-                }
+                Err(Errno::INTR | Errno::AGAIN) => continue,
                 Err(error) => return Err(error.into()),
             };
             len = len.saturating_add(got);
@@ -152,9 +160,7 @@ impl DataChannel {
                 discard(socket)?;
                 return Ok(Some((frame, len)));
             }
-            if !wait(socket, PollFlags::IN, Some(PAUSE))? {
-                return Ok(Some((frame, len)));
-            }
+            unfinished = Some(frame);
         }
     }
 }

@@ -138,7 +138,7 @@ impl Server {
     /// Serves until a signal or CMD_SHUTDOWN ends it; then lets the command that is running end and be answered.
     pub(crate) fn run(mut self) -> Result<(), ServerError> {
         let served = self.serve();
-        self.device.cancel();
+        self.device.cancel().stop_running();
         for socket in &self.data {
             // Only reading ends: the last response still leaves. A client that takes none does not hold the stop up.
             let _ = shutdown(socket, Shutdown::Read);
@@ -358,7 +358,7 @@ impl Server {
                 Code::Success
             }
             Request::Cancel => {
-                device.cancel();
+                device.cancel().request(|| self.data.front().is_some_and(has_command));
                 Code::Success
             }
             // The data of these and the descriptor of SET_DATAFD were the client's to take.
@@ -465,6 +465,11 @@ fn ended_within(ended: &OwnedFd, mut count: usize, time: Duration) -> bool {
         }
     }
     true
+}
+
+/// Whether there is something to read.
+fn has_command(socket: &OwnedFd) -> bool {
+    rustix::io::ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
 }
 
 /// Whether the peer of a socket has closed it.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crb_interface::layout::{CONFIG_CONTROL, DATA_BUFFER_SIZE, MEMORY_SIZE, PAGE, STAGING_SIZE};
 use crb_interface::{Action, Config, Control, Crb, LocalMemory, SharedMemory};
@@ -21,14 +21,12 @@ use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_con
 use tpm_engine::ResponseBuffer;
 
 use super::transfer::Transfer;
+use super::waiting::{Last, Waiting};
 use crate::device::{Device, StateError};
 use crate::process;
 
 /// Entries that queue 0 can have.
 const MAX_QUEUE_SIZE: usize = 16;
-/// The first interval for which the queue is polled after a command, when polling has not been tried yet.
-const FIRST_POLL: Duration = Duration::from_micros(5);
-
 /// How long a monitor that goes on with its TPM waits for the lock of a state directory that was given up.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
@@ -49,10 +47,7 @@ struct Worker {
     memory: Option<Memory>,
     window: Option<Arc<Window>>,
     buffers: Buffers,
-    /// For how long the queue is polled at present.
-    poll: Duration,
-    /// Times that polling was in vain since it last was not.
-    misses: u32,
+    waiting: Waiting,
 }
 
 /// A command and its response.
@@ -77,7 +72,6 @@ pub(super) struct Endpoint {
     config: Crb<LocalMemory>,
     worker: Mutex<Worker>,
     window: Mutex<Option<Arc<Window>>>,
-    most_poll: Duration,
     /// The queue was stopped and not used since.
     stopped: AtomicBool,
     /// The TPM was saved by this monitor, which can go on with it by starting the queue again.
@@ -99,11 +93,9 @@ impl Endpoint {
                 memory: None,
                 window: None,
                 buffers: Buffers::new(),
-                poll: FIRST_POLL.min(most_poll),
-                misses: 0,
+                waiting: Waiting::new(most_poll),
             }),
             window: Mutex::new(None),
-            most_poll,
             stopped: AtomicBool::new(true),
             departed: AtomicBool::new(false),
             transfer: Mutex::default(),
@@ -135,11 +127,15 @@ impl Endpoint {
 
     /// Executes the command that waits in a CRB.
     fn serve_window<M: crb_interface::Memory>(&self, crb: &Crb<M>, buffers: &mut Buffers) {
-        let Some((locality, len)) = crb.take_command(&mut buffers.command) else {
+        // The guest's request stands in the window before the monitor passes it on: it is found here, or comes later.
+        let taken = self.tpm.cancel().taking(|| {
+            let taken = crb.take_command(&mut buffers.command);
+            (taken.is_some(), taken)
+        });
+        let Some((locality, len)) = taken else {
             return;
         };
         if crb.cancel_requested() {
-            // It came before the command did; one that comes later is a request of its own.
             return crb.complete(&CANCELED);
         }
         let command = buffers.command.get(..len).unwrap_or_default();
@@ -153,16 +149,19 @@ impl Endpoint {
         chain: DescriptorChain<M>,
         buffers: &mut Buffers,
     ) -> u32 {
-        let mut len = 0usize;
-        for part in chain.clone().readable() {
-            let room = buffers.command.get_mut(len..).unwrap_or_default();
-            let count = usize::try_from(part.len()).unwrap_or(usize::MAX).min(room.len());
-            let Some(room) = room.get_mut(..count) else { break };
-            if memory.read_slice(room, part.addr()).is_err() {
-                break;
+        let len = self.tpm.cancel().taking(|| {
+            let mut len = 0usize;
+            for part in chain.clone().readable() {
+                let room = buffers.command.get_mut(len..).unwrap_or_default();
+                let count = usize::try_from(part.len()).unwrap_or(usize::MAX).min(room.len());
+                let Some(room) = room.get_mut(..count) else { break };
+                if memory.read_slice(room, part.addr()).is_err() {
+                    break;
+                }
+                len = len.saturating_add(count);
             }
-            len = len.saturating_add(count);
-        }
+            (true, len)
+        });
         let command = buffers.command.get(..len).unwrap_or_default();
         let response = self.tpm.execute(0, command, &mut buffers.response);
         let mut rest = response;
@@ -185,27 +184,26 @@ impl Endpoint {
     /// Serves the queue until it has been empty for the time that polling is worth.
     fn serve(&self, vring: &Vring) -> io::Result<()> {
         let mut worker = lock(&self.worker);
+        let mut kicked = true;
         loop {
             vring.disable_notification().map_err(io::Error::other)?;
-            let mut since = Instant::now();
-            let mut polling = false;
             loop {
                 if self.serve_one(&mut worker, vring)? {
-                    if polling {
-                        worker.poll_helped(self.most_poll);
-                    }
-                    polling = false;
-                    since = Instant::now();
-                } else if since.elapsed() >= worker.poll {
-                    break;
+                    worker.waiting.came(Last::Command);
                 } else {
-                    polling = true;
-                    for _ in 0..16 {
-                        std::hint::spin_loop();
+                    if kicked {
+                        worker.waiting.came(Last::Kick);
+                    }
+                    // Where the monitor waits for this processor, no command comes while it is kept.
+                    if worker.shares_processor() || !worker.waiting.polls() {
+                        break;
                     }
                 }
+                kicked = false;
             }
-            worker.poll_missed(self.most_poll);
+            if let Some(window) = &worker.window {
+                window.crb.memory().device_will_sleep();
+            }
             if !vring.enable_notification().map_err(io::Error::other)? {
                 return Ok(());
             }
@@ -218,9 +216,8 @@ impl Endpoint {
         match request {
             Control::Cancel => {
                 // A monitor does not wait for this to arrive: by then the command may have ended and the next begun.
-                if window.is_none_or(|window| window.crb.executing() && window.crb.cancel_requested()) {
-                    self.tpm.cancel();
-                }
+                let wanted = |window: Arc<Window>| window.crb.executing() && window.crb.cancel_requested();
+                self.tpm.cancel().request_if(|| window.is_none_or(wanted));
                 return Ok(());
             }
             Control::PowerOn => {
@@ -315,22 +312,10 @@ impl Window {
 }
 
 impl Worker {
-    /// Polling found a command: it is worth more of it.
-    fn poll_helped(&mut self, most: Duration) {
-        self.misses = 0;
-        self.poll = self.poll.saturating_mul(2).clamp(FIRST_POLL.min(most), most);
-    }
-
-    /// Polling found nothing: less of it, and from the third time on nothing, as where both sides share a processor.
-    fn poll_missed(&mut self, most: Duration) {
-        const TRY_AGAIN_AFTER: u32 = 64;
-        self.misses = self.misses.saturating_add(1);
-        if self.misses >= TRY_AGAIN_AFTER {
-            self.misses = 0;
-            self.poll = most;
-        } else if self.misses > 2 {
-            self.poll = self.poll.checked_div(2).unwrap_or_default();
-        }
+    /// Notes where this thread runs. Whether that is where the monitor's runs.
+    fn shares_processor(&self) -> bool {
+        let window = self.window.as_ref();
+        window.is_some_and(|window| window.crb.memory().device_shares_processor())
     }
 }
 

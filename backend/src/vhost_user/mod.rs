@@ -2,6 +2,7 @@
 
 mod device;
 mod transfer;
+mod waiting;
 
 use std::io;
 use std::path::Path;

@@ -33,6 +33,8 @@ pub(crate) const SHUTDOWN_STATE: [u8; 12] = *b"\x80\x01\0\0\0\x0c\0\0\x01\x45\0\
 pub(crate) const GET_RANDOM: [u8; 12] = *b"\x80\x01\0\0\0\x0c\0\0\x01\x7b\0\x08";
 /// TPM2_PCR_Read of PCR 16 of the SHA-256 bank; its response ends with the value.
 pub(crate) const PCR_READ: [u8; 20] = *b"\x80\x01\0\0\0\x14\0\0\x01\x7e\0\0\0\x01\0\x0b\x03\0\0\x01";
+/// TPM_RC_CANCELED.
+pub(crate) const CANCELED: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x09";
 pub(crate) const SUCCESS: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\0\0";
 /// TPM_RC_FAILURE: what a TPM without power answers.
 pub(crate) const NO_POWER: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x01\x01";
@@ -80,6 +82,30 @@ pub(crate) fn counter(data: &mut Data<UnixStream>) -> u64 {
     let mut value = [0; 8];
     value.copy_from_slice(&response[16..24]);
     u64::from_be_bytes(value)
+}
+
+/// In how long nobody finds an RSA-3072 key.
+pub(crate) const SOON: Duration = Duration::from_millis(2);
+
+/// TPM2_CreatePrimary of an RSA-3072 storage key in the owner hierarchy; other numbers are other keys. What is never
+/// found within [`SOON`], and ends when it is cancelled.
+pub(crate) fn slow_primary(number: u32) -> Vec<u8> {
+    let symmetric_and_scheme = b"\0\x06\0\x80\0\x43\0\x10";
+    let public = [
+        b"\0\x01\0\x0b\0\x03\x04\x72\0\0".as_slice(),
+        symmetric_and_scheme,
+        b"\x0c\0\0\0\0\0\0\x04",
+        &number.to_be_bytes(),
+    ]
+    .concat();
+    let size = (public.len() as u16).to_be_bytes();
+    let params = [b"\0\x04\0\0\0\0".as_slice(), &size, &public, &[0; 6]].concat();
+    authorized(0x131, &[0x4000_0001], &params)
+}
+
+/// TPM2_FlushContext of the object that a response made.
+pub(crate) fn flush(response: &[u8]) -> Vec<u8> {
+    [b"\x80\x01\0\0\0\x0e\0\0\x01\x65", &response[10..14]].concat()
 }
 
 /// A control request of this number.

@@ -23,7 +23,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use self::link::Link;
 use self::ring::Ring;
 use crate::layout::{DATA_BUFFER, PAGE};
-use crate::{Action, Actions, Config, Control, Crb, SharedMemory};
+use crate::{Action, Actions, Config, Control, Crb, SharedMemory, Spinning};
 
 /// How a monitor attaches a TPM process.
 #[derive(Debug, Clone)]
@@ -34,8 +34,8 @@ pub struct FrontendConfig {
     pub crb: Config,
     /// How long a write to START may hold the vCPU.
     pub budget: Duration,
-    /// How much of the budget may be spent spinning before the thread sleeps. Spinning adapts: where it does not help,
-    /// as on one processor, it soon stops.
+    /// How much of the budget may be spent spinning before the thread sleeps. Spinning adapts: where it does not help, as
+    /// on one processor, it is not done.
     pub spin: Duration,
     /// How long to wait for the process to appear at first.
     pub connect_timeout: Duration,
@@ -164,10 +164,7 @@ struct State {
     /// Whether a process that does not listen has been complained of.
     complained: bool,
     ring: Ring,
-    /// How long to spin at present.
-    spin: Duration,
-    /// Commands since spinning was last tried although it did not help.
-    since_spin: u32,
+    spinning: Spinning,
 }
 
 impl Frontend {
@@ -193,8 +190,7 @@ impl Frontend {
             moved: false,
             complained: false,
             ring: Ring::default(),
-            spin: config.spin,
-            since_spin: 0,
+            spinning: Spinning::default(),
         };
         let shared = Arc::new(Shared {
             crb,
@@ -270,9 +266,11 @@ impl Shared {
         if state.moved {
             return;
         }
+        let memory = self.crb.memory();
         if actions.contains(Action::Wake)
             && let Some(link) = &state.link
-            && Ring::device_sleeps(&**self.crb.memory())
+            && !memory.monitor_shares_processor()
+            && state.ring.must_notify(&**memory)
         {
             link.kick();
         }
@@ -318,25 +316,46 @@ impl Shared {
         let Some(link) = &state.link else {
             return self.crb.complete(&RETRY);
         };
+        let shares_processor = memory.monitor_shares_processor();
         let page = u64::from(self.crb.active().unwrap_or_default()).wrapping_mul(PAGE as u64);
         let buffer = self.config.crb.base.wrapping_add(page).wrapping_add(DATA_BUFFER);
-        state.ring.want_signal(memory, false);
+        let spins = !shares_processor && state.spinning.pays();
+        state.ring.want_signal(memory, !spins);
         if state.ring.submit(memory, buffer) {
             link.kick();
         }
         let begun = Instant::now();
-        if state.spin(&self.crb, begun, self.config.spin) {
-            return;
+        if spins {
+            if self.spin(begun) {
+                return state.spinning.came(true, true);
+            }
+            state.ring.want_signal(memory, true);
         }
-        state.ring.want_signal(memory, true);
         while self.crb.executing() {
             let left = self.config.budget.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 break;
             }
-            let Some(link) = &state.link else { break };
             if link.wait_for_call(left) {
                 break;
+            }
+        }
+        if !shares_processor {
+            state.spinning.came(begun.elapsed() <= self.config.spin, spins);
+        }
+    }
+
+    /// Spins for the answer; says whether it came.
+    fn spin(&self, begun: Instant) -> bool {
+        loop {
+            for _ in 0..32 {
+                if !self.crb.executing() {
+                    return true;
+                }
+                std::hint::spin_loop();
+            }
+            if begun.elapsed() >= self.config.spin {
+                return false;
             }
         }
     }
@@ -347,32 +366,6 @@ impl State {
     fn complain(&mut self, error: &FrontendError) {
         if !std::mem::replace(&mut self.complained, true) {
             tracing::warn!(%error, "a request of the guest was lost");
-        }
-    }
-
-    /// Spins for the answer; says whether it came. Spins longer where that helps, and less where it does not.
-    fn spin(&mut self, crb: &Crb<Arc<SharedMemory>>, begun: Instant, most: Duration) -> bool {
-        const TRY_AGAIN_AFTER: u32 = 256;
-        if self.spin < Duration::from_micros(2) {
-            self.since_spin = self.since_spin.saturating_add(1);
-            if self.since_spin < TRY_AGAIN_AFTER {
-                return false;
-            }
-            self.since_spin = 0;
-            self.spin = most;
-        }
-        loop {
-            for _ in 0..32 {
-                if !crb.executing() {
-                    self.spin = most;
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            if begun.elapsed() >= self.spin {
-                self.spin = self.spin.checked_div(2).unwrap_or_default();
-                return false;
-            }
         }
     }
 }

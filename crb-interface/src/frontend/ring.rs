@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use crate::layout::{DATA_BUFFER_SIZE, QUEUE_AVAILABLE, QUEUE_DESCRIPTORS, QUEUE_USED};
+use crate::layout::{DATA_BUFFER_SIZE, DEVICE_SLEEPS, QUEUE_AVAILABLE, QUEUE_DESCRIPTORS, QUEUE_USED};
 use crate::memory::Memory;
 
 const NEXT: u32 = 1;
@@ -18,6 +18,8 @@ pub(super) struct Ring {
     /// Commands that were ever made available.
     available: u16,
     quiet: bool,
+    /// How often the device had gone to sleep when it was last notified.
+    notified_at: Option<u32>,
 }
 
 impl Ring {
@@ -41,7 +43,17 @@ impl Ring {
         self.publish(memory);
         // The device either sees the new index, or its wish to be notified is seen here.
         fence(Ordering::SeqCst);
-        memory.load(QUEUE_USED) & QUIET == 0
+        self.must_notify(memory)
+    }
+
+    /// Whether the device sleeps and has not been notified since it went to sleep: it looks into the queue before it
+    /// sleeps again, so that once is enough for a command that comes later. The caller notifies it then.
+    pub(super) fn must_notify(&mut self, memory: &impl Memory) -> bool {
+        if memory.load(QUEUE_USED) & QUIET != 0 {
+            return false;
+        }
+        let sleeps = Some(memory.load(DEVICE_SLEEPS));
+        std::mem::replace(&mut self.notified_at, sleeps) != sleeps
     }
 
     /// Says whether the device should signal that it has used a command.
@@ -49,11 +61,6 @@ impl Ring {
         self.quiet = !wanted;
         self.publish(memory);
         fence(Ordering::SeqCst);
-    }
-
-    /// Whether the device wants to be notified of anything.
-    pub(super) fn device_sleeps(memory: &impl Memory) -> bool {
-        memory.load(QUEUE_USED) & QUIET == 0
     }
 
     fn publish(&self, memory: &impl Memory) {
