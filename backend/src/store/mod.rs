@@ -19,7 +19,7 @@ mod vault;
 use std::path::{Path, PathBuf};
 
 use tpm_engine::platform::{Change, NvStore, Record, StoreError};
-use tracing::error;
+use tracing::{debug, error};
 use zeroize::Zeroizing;
 
 use crate::keys::OperatorKey;
@@ -82,6 +82,8 @@ pub(crate) struct Store {
     fingerprint: [u8; 32],
     protection: Protection,
     anchor: Option<Box<dyn Anchor>>,
+    /// The last commit failed, and the log says so.
+    failing: bool,
     directory: Directory,
 }
 
@@ -131,6 +133,7 @@ impl Store {
                 fingerprint: root::fingerprint(&[]),
                 protection: Protection::Plain,
                 anchor: None,
+                failing: false,
                 rows,
                 directory,
             });
@@ -165,6 +168,7 @@ impl Store {
             fingerprint,
             protection,
             anchor: None,
+            failing: false,
             directory,
         })
     }
@@ -259,10 +263,15 @@ impl NvStore for Store {
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        self.advance(self.head.clone(), changes).map_err(|error| {
-            error!("the TPM's state could not be written: {error}");
-            StoreError(error.to_string())
-        })
+        let done = self.advance(self.head.clone(), changes);
+        match &done {
+            Err(error) if !self.failing => error!("the TPM's state could not be written: {error}"),
+            // A guest can try as often as it likes.
+            Err(error) => debug!("the TPM's state could still not be written: {error}"),
+            Ok(()) => {}
+        }
+        self.failing = done.is_err();
+        done.map_err(|error| StoreError(error.to_string()))
     }
 }
 

@@ -37,6 +37,13 @@ fn apply(values: &Values, changes: &[Change]) -> Values {
     values
 }
 
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    InOrder,
+    Killed,
+}
+
 /// A state on a disk of the double, with the directory that has the key of an encrypted one.
 pub(super) struct Bench {
     directory: TempDir,
@@ -57,8 +64,8 @@ impl Bench {
         }
     }
 
-    /// A state after some commits, and what it holds; the process that made them did not end in order.
-    pub(super) fn made(access: Access) -> (Self, Values) {
+    /// A state after some commits, and what it holds. The process that made them ended in order or was killed.
+    pub(super) fn made(access: Access, end: End) -> (Self, Values) {
         let mut bench = Self::new(access);
         let disk = Disk::new(bench.image.clone());
         let mut store = bench.open(&disk).unwrap();
@@ -67,7 +74,12 @@ impl Bench {
             store.commit(&changes).unwrap();
             values = apply(&values, &changes);
         }
-        bench.image = disk.after(Loss::All);
+        let killed = disk.after(Loss::All);
+        drop(store);
+        bench.image = match end {
+            End::Killed => killed,
+            End::InOrder => disk.after(Loss::All),
+        };
         (bench, values)
     }
 
