@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::codes::{alg, cap, na, rc, sa, st};
+use crate::codes::{alg, cap, na, rc, rh, sa, st};
 use crate::schema::{self, Schema};
 use crate::walk::{self, Leaf};
 use crate::wire::In;
@@ -90,6 +90,13 @@ impl Given {
             .iter()
             .copied()
             .chain(params.flat_map(|name| self.numbers(name)))
+    }
+
+    /// Whether nothing is different after the command, be it a success or not: it changes no state, and ends no session.
+    #[must_use]
+    pub fn is_harmless(&self) -> bool {
+        self.is(&["Certify", "NV_ReadPublic2", "ReadPublic"])
+            && self.sessions.iter().all(|(handle, _)| *handle == rh::PW)
     }
 
     fn persistent(&self) -> usize {
@@ -197,9 +204,7 @@ pub const ALL: &[Circumstance] = &[
         given.number("property").is_some_and(|property| property > 0xFFFF)
     }),
     ("pcrs", |_, given| given.number("capability") == Some(cap::PCRS)),
-    ("exponent", |_, given| {
-        given.number(".exponent").is_some_and(|exponent| exponent != 0)
-    }),
+    ("rsa-key", |_, given| given.number(".type") == Some(u32::from(alg::RSA))),
     ("ticket-tag", |_, given| {
         let right: &[u16] = match given.schema.map(|schema| &schema.name[..]) {
             Some("CertifyCreation") => &[st::CREATION],

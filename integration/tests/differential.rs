@@ -7,6 +7,7 @@ use integration::differences::List;
 use integration::generate::SEQUENCE;
 use integration::peer::Kind;
 use integration::report::Report;
+use integration::run::Endurance;
 use integration::scenarios::crossing;
 use integration::{run, scenarios};
 
@@ -37,15 +38,17 @@ fn scenarios_agree() {
 #[test]
 fn generated_commands_agree() {
     let (ours, list, mut report) = (ours(), List::default(), Report::default());
-    for seed in 1..=16 {
+    let mut endurance = Endurance::start(&ours).unwrap();
+    for seed in 1..=32 {
         let sequence = run::generated(&ours, seed, SEQUENCE, &list, &mut report).unwrap();
         assert!(
             sequence.sides.0.error.is_none(),
             "seed {seed}: {:?}",
             sequence.sides.0.error
         );
+        endurance.sequence(seed, SEQUENCE).unwrap();
     }
-    println!("{}", report.table());
+    println!("{}\n{}", report.table(), endurance.memory().unwrap());
     assert!(report.unexplained.is_empty(), "{}", report.details(4));
 }
 

@@ -10,6 +10,7 @@ use integration::compare::{Comparer, annotate};
 use integration::differences::List;
 use integration::peer::Kind;
 use integration::report::Report;
+use integration::run::Endurance;
 use integration::scenarios::crossing;
 use integration::{generate, run, scenarios};
 
@@ -104,19 +105,18 @@ fn main() -> Result<ExitCode> {
             }
         }
     }
-    if args.generate > 0 {
-        generate(&args, &ours, &list, &mut report)?;
-    }
+    let bounded = args.generate == 0 || generate(&args, &ours, &list, &mut report)?;
     println!("{}", report.table());
     println!("{}", report.details(args.show));
-    Ok(if report.unexplained.is_empty() && crossed {
+    Ok(if report.unexplained.is_empty() && crossed && bounded {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-fn generate(args: &Args, ours: &Kind, list: &List, report: &mut Report) -> Result<()> {
+fn generate(args: &Args, ours: &Kind, list: &List, report: &mut Report) -> Result<bool> {
+    let mut endurance = Endurance::start(ours)?;
     let (start, mut done, mut shown, mut seed) = (Instant::now(), 0, 0, args.seed);
     while done < args.generate {
         let count = generate::SEQUENCE.min(args.generate - done);
@@ -143,17 +143,18 @@ fn generate(args: &Args, ours: &Kind, list: &List, report: &mut Report) -> Resul
                 println!("ours:\n{}", annotate(entry));
             }
         }
-        if let (Some(theirs), Some(ours)) = (theirs.resident_kib, mine.resident_kib)
-            && seed % 50 == 0
-        {
-            println!("seed {seed}: {done} commands, memory: theirs {theirs} KiB, ours {ours} KiB");
-        }
+        endurance.sequence(seed, count)?;
         seed += 1;
     }
     let seconds = start.elapsed().as_secs_f64();
     println!(
-        "{done} commands in {seconds:.1} s: {:.0} a second",
+        "seeds {} to {}: {done} commands in {seconds:.1} s, {:.0} a second",
+        args.seed,
+        seed - 1,
         done as f64 / seconds
     );
-    Ok(())
+    let memory = endurance.memory();
+    let bounded = memory.is_ok();
+    println!("{}", memory.unwrap_or_else(|error| format!("{error:#}")));
+    Ok(bounded)
 }

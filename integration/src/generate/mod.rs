@@ -53,6 +53,14 @@ const OPS: &[(usize, Op)] = &[
     (4, Generator::release),
 ];
 
+/// The session that ends with a command that succeeds, if it is not to go on.
+fn ends(auth: &Auth) -> Option<u32> {
+    match auth {
+        Auth::Session { handle, attributes, .. } if attributes & sa::CONTINUE == 0 => Some(*handle),
+        _ => None,
+    }
+}
+
 impl Generator {
     /// A sequence with this seed.
     #[must_use]
@@ -107,7 +115,11 @@ impl Generator {
     fn send(&mut self, tpm: &mut Tpm, call: Call) -> Result<Answer> {
         self.sent += 1;
         let call = if self.rng.one_in(8) { self.mutate(call) } else { call };
+        let ending: Vec<u32> = call.auths.iter().filter_map(ends).collect();
         let answer = tpm.run(call)?;
+        if answer.rc == 0 {
+            self.model.sessions.retain(|session| !ending.contains(&session.handle));
+        }
         Ok(answer)
     }
 
@@ -197,9 +209,6 @@ impl Generator {
                 }
                 if self.rng.one_in(8) {
                     attributes |= sa::AUDIT;
-                }
-                if attributes & sa::CONTINUE == 0 {
-                    self.model.sessions.retain(|other| other.handle != session.handle);
                 }
                 call.auth(position, Auth::session(session.handle, attributes, value))
             }

@@ -17,6 +17,8 @@ pub use control::Control;
 
 /// How long a process may take to listen.
 const START: Duration = Duration::from_secs(20);
+/// How long a process may take to end.
+const END: Duration = Duration::from_secs(5);
 /// How long a command may take: RSA key generation on a busy machine.
 const COMMAND: Duration = Duration::from_secs(180);
 /// More than any response is long.
@@ -232,6 +234,16 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
+        // In order, which is part of what is tested; by force when that does not help.
+        if self.control.shutdown().is_ok() {
+            let deadline = Instant::now() + END;
+            while Instant::now() < deadline {
+                if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                    return;
+                }
+                sleep(Duration::from_millis(1));
+            }
+        }
         stop(&mut self.child);
     }
 }
