@@ -147,7 +147,7 @@ pub(super) fn ordinary(tpm: &mut Tpm) -> Result<()> {
     tpm.ok(build::nv_read_public(INDEX))?;
     tpm.run(read(1025, 0))?;
     tpm.step("written in part");
-    let mut index = INDEX;
+    let mut index = INDEX + 0x10;
     for kind in [0, na::PIN_FAIL, na::PIN_PASS] {
         for attributes in [kind, kind | na::ORDERLY] {
             for (data, offset) in [(&b""[..], 0), (&[1; 2], 0), (&[1; 3], 5), (&[0; 4], 4)] {
