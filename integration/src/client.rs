@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 
 use crate::build::{self, Auth, Call};
-use crate::codes::{alg, rc, rh, sa, st};
+use crate::codes::{alg, curve, rc, rh, sa, st};
 use crate::crypto::{self, Rng};
 use crate::patch::{Built, apply, assemble};
 use crate::peer::Peer;
@@ -291,10 +291,10 @@ impl Tpm {
             .unwrap_or((Vec::new(), vec![1; 32])))
     }
 
-    /// A secret for the holder of a key, and what encrypts it; nothing if no such key is loaded.
+    /// A secret for the holder of a key, and what encrypts it; nothing if no such key of P-256 or RSA is loaded.
     ///
     /// # Errors
-    /// The key is not a P-256 or RSA decryption key.
+    /// The TPM is gone.
     pub fn secret_for(&mut self, key: u32, label: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         let Some(public) = self.peek(&build::read_public(key))? else {
             return Ok(None);
@@ -317,7 +317,10 @@ impl Tpm {
             let encrypted = crypto::oaep(hash, input.b2()?, label, &secret, &seed)?;
             return Ok(Some((secret, encrypted)));
         }
-        input.take(4)?;
+        if input.u16()? != curve::P256 {
+            return Ok(None);
+        }
+        input.take(2)?;
         let (x, y) = (input.b2()?, input.b2()?);
         let scalar: [u8; 32] = self.rng.bytes(32).try_into().unwrap_or([1; 32]);
         let (our_x, our_y) = crypto::p256_public(&scalar)?;
