@@ -211,9 +211,15 @@ impl StorageBackend for Open {
             return changed;
         }
         let mut file = self.lock();
-        file.unsynced.clear();
+        // What a flush that failed was to write is not tried again.
+        let unsynced = std::mem::take(&mut file.unsynced);
         if changed.is_ok() {
-            file.synced = file.seen.clone();
+            for write in unsynced {
+                match write {
+                    Unsynced::Length(len) => file.synced.resize(len as usize, 0),
+                    Unsynced::Write(offset, bytes) => put_at(&mut file.synced, offset as usize, &bytes),
+                }
+            }
         }
         changed
     }

@@ -160,6 +160,16 @@ fn errors_of_the_disk_change_nothing_and_pass() {
                 while let Err(error) = store.commit(&changes) {
                     refused += 1;
                     assert!(refused < 10_000, "{error}");
+                    // Not even for a moment, and not when another change follows in its place.
+                    if let Ok(records) = store.load() {
+                        assert_eq!(records.into_iter().collect::<Values>(), values, "{first}");
+                    }
+                    let other = [put(b"other", &[refused as u8])];
+                    if store.commit(&other).is_ok() {
+                        values = apply(&values, &other);
+                        let lost = bench_values(&bench, &disk, Loss::All);
+                        assert_eq!(lost, values, "{first}");
+                    }
                 }
                 values = apply(&values, &changes);
                 let found: Values = store.load().unwrap().into_iter().collect();
