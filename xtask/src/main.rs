@@ -1,7 +1,8 @@
-//! The project's tasks: `cargo xtask test`, `cargo xtask demo`, `cargo xtask bench`.
+//! The project's tasks: `cargo xtask test`, `cargo xtask demo`, `cargo xtask bench`, `cargo xtask coverage`.
 
 mod attest;
 mod bench;
+mod coverage;
 mod demo;
 mod guest;
 mod machine;
@@ -21,6 +22,8 @@ enum Command {
     Test(test::Args),
     /// Boot a stock Linux guest on our TPM: measured boot, a quote, a sealed secret.
     Demo(demo::Args),
+    /// Which lines of the engine the tests run.
+    Coverage(coverage::Args),
     /// Measure.
     #[command(subcommand)]
     Bench(bench::Benchmark),
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Coverage(args) => coverage::run(&args),
         Command::Bench(benchmark) => bench::run(&benchmark),
     };
     result.unwrap_or_else(|error| {
