@@ -62,8 +62,8 @@ impl Window for Frontend {
 /// What opens a session with QEMU's monitor (QMP).
 pub const OPEN_MONITOR: &str = "{\"execute\":\"qmp_capabilities\"}\n";
 
-/// What QEMU's monitor must be told so that it maps the device's memory at an address and lets the machine run. A reset
-/// of the machine undoes the former.
+/// What QEMU's monitor must be told after a reset so that it maps the device's memory at an address and lets the machine
+/// run.
 #[must_use]
 pub fn map_and_run(base: u32) -> String {
     /// Ports of the PCI configuration mechanism: address and data.
@@ -71,9 +71,8 @@ pub fn map_and_run(base: u32) -> String {
     const DATA: u32 = 0xCFC;
     let register = |offset: u32| 1 << 31 | SLOT << 11 | offset;
     let out = |port: u32, value: u32| {
-        format!(
-            "{{\"execute\":\"human-monitor-command\",\"arguments\":{{\"command-line\":\"o/w {port:#x} {value:#x}\"}}}}\n"
-        )
+        let line = format!("\"command-line\":\"o/w {port:#x} {value:#x}\"");
+        execute("human-monitor-command", &line)
     };
     [
         // The first base address register.
@@ -82,9 +81,29 @@ pub fn map_and_run(base: u32) -> String {
         // The command register: decode memory.
         out(ADDRESS, register(0x04)),
         out(DATA, 0x2),
-        "{\"execute\":\"cont\"}\n".to_owned(),
+        execute("set-action", "\"reboot\":\"shutdown\""),
+        execute("cont", ""),
     ]
     .concat()
+}
+
+/// What QEMU's monitor must be told when it has said this, if anything. QEMU runs with `-action
+/// reboot=shutdown,shutdown=pause`: a machine that the guest resets stops, so that the window is mapped before it runs
+/// again.
+#[must_use]
+pub fn react(said: &str) -> Option<String> {
+    if !said.contains("\"SHUTDOWN\"") {
+        None
+    } else if said.contains("\"guest-reset\"") {
+        let reset = execute("set-action", "\"reboot\":\"reset\"");
+        Some(reset + &execute("system_reset", ""))
+    } else {
+        Some(execute("quit", ""))
+    }
+}
+
+fn execute(command: &str, arguments: &str) -> String {
+    format!("{{\"execute\":\"{command}\",\"arguments\":{{{arguments}}}}}\n")
 }
 
 /// Serves QEMU's device until QEMU ends. `base` is where the monitor maps the window; `after_reset` is called when
@@ -245,6 +264,16 @@ mod tests {
         let (calls, resets) = server.join().unwrap();
         assert_eq!(calls, ["reset", "write 0x40 [1, 2, 3, 4, 5, 6, 7, 8]", "read 0x44 2"]);
         assert_eq!(resets, 1);
+    }
+
+    #[test]
+    fn a_machine_that_stopped_is_reset_or_ends() {
+        let event = |guest: &str| {
+            format!("{{\"event\": \"SHUTDOWN\", \"data\": {{\"guest\": true, \"reason\": \"{guest}\"}}}}")
+        };
+        assert!(react(&event("guest-reset")).unwrap().contains("system_reset"));
+        assert!(react(&event("guest-shutdown")).unwrap().contains("quit"));
+        assert_eq!(react("{\"event\": \"RESET\"}"), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Gives a guest of an unmodified QEMU the CRB window of a TPM process: see [`integration::proxy`].
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -54,11 +54,20 @@ fn main() -> Result<()> {
     })
 }
 
-/// QEMU's monitor; what it says goes to stderr.
+/// QEMU's monitor. What it says goes to stderr, and is answered where it asks for it.
 fn accept(listener: &UnixListener) -> Result<UnixStream> {
     let (mut stream, _) = listener.accept()?;
     stream.write_all(proxy::OPEN_MONITOR.as_bytes())?;
-    let mut replies = stream.try_clone()?;
-    std::thread::spawn(move || io::copy(&mut replies, &mut io::stderr()));
+    let (replies, mut answers) = (BufReader::new(stream.try_clone()?), stream.try_clone()?);
+    std::thread::spawn(move || {
+        for line in replies.lines().map_while(Result::ok) {
+            eprintln!("{line}");
+            if let Some(answer) = proxy::react(&line)
+                && answers.write_all(answer.as_bytes()).is_err()
+            {
+                break;
+            }
+        }
+    });
     Ok(stream)
 }

@@ -92,9 +92,9 @@ impl Window {
         // QEMU offers the guest's memory to the device, and complains of one without a descriptor.
         qemu.args(["-machine", "memory-backend=ram", "-object"]);
         qemu.arg(format!("memory-backend-memfd,id=ram,share=on,size={MEMORY}M"));
-        // The guest waits until its TPM is where the tables say.
+        // After a reset, too, the guest waits until its TPM is where the tables say.
+        qemu.args(["-S", "-action", "reboot=shutdown,shutdown=pause"]);
         qemu.args([
-            "-S",
             "-device",
             "x-pci-proxy-dev,addr=10,fd=0",
             "-mon",
