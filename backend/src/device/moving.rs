@@ -197,6 +197,8 @@ impl Device {
         }
         if std::mem::take(&mut state.moving.gone) {
             info!("the TPM that was handed over is back");
+            self.timers.notify_one();
+            self.job_is_due.notify_one();
         }
         state.moving.given = None;
         Ok(())

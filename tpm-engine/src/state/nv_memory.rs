@@ -99,17 +99,22 @@ impl NvMemory {
         ))
     }
 
-    /// All records as the store has them, but for what was stored of volatile state.
+    /// All records as the store has them, but for caches and for what was stored of volatile state.
     pub(crate) fn records(&self, profile: &'static Profile) -> Vec<Record> {
         let state = Persistent {
             volatile: None,
             ..self.committed.clone()
         };
-        let puts = all(profile, &state).into_iter().filter_map(|change| match change {
-            Change::Put { key, value } => Some((key, value)),
-            Change::Delete { .. } => None,
-        });
-        puts.collect()
+        records_of(profile, &state)
+    }
+
+    /// Whether these records, but for caches, are what was committed last, in whatever order they come. What was stored
+    /// of volatile state counts: whoever has used it up went on from here.
+    pub(crate) fn is_stored_as(&self, profile: &'static Profile, records: Vec<Record>) -> bool {
+        let wiped = |records: Vec<Record>| records.into_iter().map(|(name, value)| (name, Zeroizing::new(value)));
+        let mut stored: BTreeMap<_, _> = wiped(records).collect();
+        stored.remove([key::KEPT_PRIMARIES].as_slice());
+        stored == wiped(records_of(profile, &self.committed)).collect()
     }
 
     /// Puts another TPM into the place of this one, as one change.
@@ -221,6 +226,15 @@ fn all(profile: &'static Profile, state: &Persistent) -> Vec<Change> {
     marker.extend_from_slice(profile.name.as_bytes());
     changes.push(put(vec![key::MANUFACTURED], &marker));
     changes
+}
+
+/// The records of a state, as the store has them.
+fn records_of(profile: &'static Profile, state: &Persistent) -> Vec<Record> {
+    let puts = all(profile, state).into_iter().filter_map(|change| match change {
+        Change::Put { key, value } => Some((key, value)),
+        Change::Delete { .. } => None,
+    });
+    puts.collect()
 }
 
 /// The state that records make, and the profile under which it was made.

@@ -195,11 +195,7 @@ impl Tpm {
     /// meanwhile.
     #[must_use]
     pub fn is_stored_as(&self, records: Vec<Record>) -> bool {
-        let ordered = |mut records: Vec<Record>| {
-            records.sort();
-            pack(records)
-        };
-        *ordered(records) == *ordered(self.nv.records(self.profile))
+        self.nv.is_stored_as(self.profile, records)
     }
 
     /// Makes the TPM of a snapshot in an empty store.

@@ -339,6 +339,25 @@ fn another_process_goes_on_from_stored_volatile_state_once() {
 }
 
 #[test]
+fn a_state_that_went_on_elsewhere_is_another() {
+    let mut bench = Bench::started();
+    bench.primary(OWNER, &Template::rsa(attr::OWN | attr::STORAGE));
+    bench.tpm.flush().unwrap();
+    let stored = |bench: &Bench| bench.memory.records.lock().unwrap().clone();
+    let is_stored_as = |bench: &Bench, records: std::collections::BTreeMap<Vec<u8>, Vec<u8>>| {
+        bench.tpm.is_stored_as(records.into_iter().rev().collect())
+    };
+    let mut records = stored(&bench);
+    assert!(records.contains_key(b"K".as_slice()), "the primary key is kept");
+    assert!(is_stored_as(&bench, records.clone()));
+    records.remove(b"K".as_slice());
+    assert!(is_stored_as(&bench, records.clone()), "which is no part of the state");
+    bench.tpm.store_volatile().unwrap();
+    assert!(is_stored_as(&bench, stored(&bench)));
+    assert!(!is_stored_as(&bench, records), "somebody has gone on from here");
+}
+
+#[test]
 fn stored_volatile_state_is_void_when_its_tpm_goes_on() {
     let mut bench = Bench::started();
     bench.tpm.store_volatile().unwrap();
