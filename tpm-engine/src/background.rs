@@ -1,4 +1,4 @@
-//! Work for when no command runs: deriving the primary keys that nearly every guest asks for, and filling the pool of RSA
+//! Work for when no command runs: the self-tests that take longer, deriving the primary keys that nearly every guest asks for, and filling the pool of RSA
 //! key pairs.
 //!
 //! The engine has no threads. The host asks for a [`Job`], runs it without holding on to the TPM, at the lowest priority
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::bytes::{Bytes, Digest};
 use crate::crypto::drbg::HmacDrbg;
 use crate::crypto::rsa::RsaPrivate;
+use crate::crypto::self_test::{self, SelfTest};
 use crate::handle::Hierarchy;
 use crate::keys::creation::{Created, create};
 use crate::keys::derive::Stream;
@@ -26,6 +27,7 @@ use crate::types::sensitive::SensitiveCreate;
 pub struct Job(Work);
 
 enum Work {
+    SelfTest(&'static [SelfTest]),
     KeyPair { bits: u16, stream: HmacDrbg },
     Primary(Box<Primary>),
 }
@@ -42,6 +44,7 @@ struct Primary {
 pub struct Outcome(Made);
 
 enum Made {
+    SelfTest(Result<(), &'static str>),
     KeyPair(RsaPrivate),
     Primary {
         hierarchy: Hierarchy,
@@ -56,6 +59,7 @@ impl Job {
     #[must_use]
     pub fn run(self, cancel: &AtomicBool) -> Option<Outcome> {
         match self.0 {
+            Work::SelfTest(tests) => Some(Outcome(Made::SelfTest(self_test::before_use(tests)))),
             Work::KeyPair { bits, mut stream } => {
                 let key = RsaPrivate::generate(bits, 0, &mut stream, cancel).ok()?;
                 Some(Outcome(Made::KeyPair(key)))
@@ -86,7 +90,8 @@ impl Tpm {
     /// Whether there may be a job: cheap enough to be asked after every command.
     #[must_use]
     pub fn job_is_due(&self) -> bool {
-        !matches!(self.phase, Phase::Failed(_)) && (!self.standard_primaries_are_kept() || self.pool.short().is_some())
+        !matches!(self.phase, Phase::Failed(_))
+            && (!self.keys_tested || !self.standard_primaries_are_kept() || self.pool.short().is_some())
     }
 
     /// The most useful job that is left. Whoever takes one runs it and calls [`Tpm::finish`] before taking another.
@@ -94,6 +99,9 @@ impl Tpm {
     pub fn next_job(&mut self) -> Option<Job> {
         if !self.job_is_due() {
             return None;
+        }
+        if !self.keys_tested {
+            return Some(Job(Work::SelfTest(self.self_tests)));
         }
         if !self.standard_primaries_are_kept() {
             let missing = STANDARD.iter().find_map(|(hierarchy, template)| {
@@ -117,6 +125,8 @@ impl Tpm {
     /// Takes over what came of a job, if it is still of use. Writes nothing.
     pub fn finish(&mut self, outcome: Outcome) {
         match outcome.0 {
+            // Failure mode is all that comes of a failure here.
+            Made::SelfTest(result) => drop(self.note_tested(result)),
             Made::KeyPair(key) => self.pool.put(key),
             Made::Primary {
                 hierarchy,

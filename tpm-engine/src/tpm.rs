@@ -18,6 +18,7 @@ use crate::keys::pool::KeyPool;
 use crate::object::Objects;
 use crate::platform::{Clock, Entropy, EntropyError, Platform, StoreError};
 use crate::profile::{Profile, ProfileName};
+use crate::rc::{Rc, RcResult};
 use crate::session::Sessions;
 use crate::state::Watched;
 use crate::state::nv_memory::{LoadError, NvMemory};
@@ -199,6 +200,8 @@ pub struct Tpm {
     pub(crate) kept_for: Option<Arc<Hierarchies>>,
     /// The tests that TPM2_SelfTest runs.
     pub(crate) self_tests: &'static [SelfTest],
+    /// RSA and elliptic curves were tested.
+    pub(crate) keys_tested: bool,
 }
 
 impl Tpm {
@@ -303,6 +306,7 @@ impl Tpm {
             pool: KeyPool::default(),
             kept_for: None,
             self_tests: self_test::ALL,
+            keys_tested: false,
         }
     }
 
@@ -460,6 +464,23 @@ impl Tpm {
             .timer
             .clock
             .saturating_add(crate::state::time::CLOCK_UPDATE_INTERVAL);
+    }
+
+    /// Tests RSA and elliptic curves, unless that was done; TPM_RC_FAILURE and failure mode if a test fails.
+    pub(crate) fn test_keys(&mut self) -> RcResult<()> {
+        if !self.keys_tested {
+            self.note_tested(self_test::before_use(self.self_tests))?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of a test of RSA and elliptic curves.
+    pub(crate) fn note_tested(&mut self, result: Result<(), &'static str>) -> RcResult<()> {
+        self.keys_tested = true;
+        result.map_err(|name| {
+            self.fail(name);
+            Rc::FAILURE
+        })
     }
 
     /// Enters failure mode (Part 1, 12.4.3): only TPM2_GetTestResult and TPM2_GetCapability are answered from now on.

@@ -5,6 +5,13 @@ use crate::testing::{Bench, hex};
 
 const LOCKOUT: u32 = 0x4000_000A;
 
+/// A TPM whose algorithms were tested.
+fn started() -> Bench {
+    let mut tpm = Bench::started();
+    tpm.tpm.test_keys().unwrap();
+    tpm
+}
+
 /// Does all jobs that there are; how many these were.
 fn idle(tpm: &mut Bench) -> usize {
     let mut jobs = 0;
@@ -47,10 +54,10 @@ fn primary(tpm: &mut Bench, hierarchy: u32, template: &[u8]) -> Vec<u8> {
 #[test]
 fn the_conventional_primary_keys_are_ready_and_the_right_ones() {
     let derived = {
-        let mut tpm = Bench::started();
+        let mut tpm = started();
         conventional().map(|(hierarchy, template)| primary(&mut tpm, hierarchy, &template))
     };
-    let mut tpm = Bench::started();
+    let mut tpm = started();
     // Two primary keys and two of the pool.
     assert_eq!(idle(&mut tpm), 4);
     let before = tpm.tpm.nv.kept().unwritten();
@@ -64,7 +71,7 @@ fn the_conventional_primary_keys_are_ready_and_the_right_ones() {
 
 #[test]
 fn primary_keys_are_derived_again_when_their_seed_is_new() {
-    let mut tpm = Bench::started();
+    let mut tpm = started();
     idle(&mut tpm);
     tpm.ok_with(0x126, &[LOCKOUT], &[b""], b"");
     assert!(tpm.tpm.job_is_due());
@@ -76,7 +83,7 @@ fn primary_keys_are_derived_again_when_their_seed_is_new() {
 
 #[test]
 fn a_key_of_a_seed_that_is_gone_is_not_kept() {
-    let mut tpm = Bench::started();
+    let mut tpm = started();
     let job = tpm.tpm.next_job().unwrap();
     let outcome = job.run(&AtomicBool::new(false)).unwrap();
     tpm.ok_with(0x126, &[LOCKOUT], &[b""], b"");
@@ -86,7 +93,7 @@ fn a_key_of_a_seed_that_is_gone_is_not_kept() {
 
 #[test]
 fn a_job_can_be_cancelled_and_comes_again() {
-    let mut tpm = Bench::started();
+    let mut tpm = started();
     for _ in 0..2 {
         assert!(tpm.tpm.next_job().unwrap().run(&AtomicBool::new(true)).is_none());
     }
@@ -95,7 +102,7 @@ fn a_job_can_be_cancelled_and_comes_again() {
 
 #[test]
 fn a_key_pair_leaves_the_pool_once() {
-    let mut tpm = Bench::started();
+    let mut tpm = started();
     idle(&mut tpm);
     let parent = tpm.primary(OWNER, &Template::srk());
     // The pool has two keys; the third is made on the spot.
@@ -111,7 +118,7 @@ fn a_key_pair_leaves_the_pool_once() {
 
 #[test]
 fn a_key_of_the_pool_signs() {
-    let mut tpm = Bench::started();
+    let mut tpm = started();
     idle(&mut tpm);
     let parent = tpm.primary(OWNER, &Template::srk());
     let template = Template::rsa(attr::OWN | attr::SIGN).with_parms("0010  0014 000b  0800  00000000");
@@ -128,7 +135,7 @@ fn a_key_of_the_pool_signs() {
 
 #[test]
 fn the_pool_has_what_is_asked_for_and_nothing_else() {
-    let mut tpm = Bench::started();
+    let mut tpm = started();
     idle(&mut tpm);
     let parent = tpm.primary(OWNER, &Template::srk());
     let larger = Template::rsa(attr::OWN | attr::SIGN).with_parms("0010  0010  0c00  00000000");
@@ -145,7 +152,7 @@ fn the_pool_has_what_is_asked_for_and_nothing_else() {
 
 #[test]
 fn a_cancelled_command_needs_no_key_that_is_ready() {
-    let mut tpm = Bench::started();
+    let mut tpm = started();
     idle(&mut tpm);
     let parent = tpm.primary(OWNER, &Template::srk());
     tpm.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -156,8 +163,28 @@ fn a_cancelled_command_needs_no_key_that_is_ready() {
 }
 
 #[test]
-fn a_tpm_that_failed_has_nothing_to_do() {
+fn algorithms_are_tested_before_anything_is_prepared() {
+    static FAILING: &[SelfTest] = &[SelfTest {
+        name: "a test that fails",
+        when: self_test::When::FirstUse,
+        run: || false,
+    }];
     let mut tpm = Bench::started();
+    let outcome = tpm.tpm.next_job().unwrap().run(&AtomicBool::new(true)).unwrap();
+    tpm.tpm.finish(outcome);
+    assert!(tpm.tpm.keys_tested && tpm.tpm.phase == Phase::Started);
+
+    let mut tpm = Bench::started();
+    tpm.tpm.self_tests = FAILING;
+    let outcome = tpm.tpm.next_job().unwrap().run(&AtomicBool::new(true)).unwrap();
+    tpm.tpm.finish(outcome);
+    assert!(!tpm.tpm.job_is_due());
+    assert_eq!(tpm.code("8001 0000000c 0000017b 0004"), 0x101);
+}
+
+#[test]
+fn a_tpm_that_failed_has_nothing_to_do() {
+    let mut tpm = started();
     tpm.tpm.fail("on purpose");
     assert!(!tpm.tpm.job_is_due() && tpm.tpm.next_job().is_none());
 }

@@ -1,7 +1,9 @@
 //! Known-answer tests of the algorithms (Part 1, 12.3; FIPS 140-3, 7.10).
 //!
-//! They test the program, not one TPM's state: they run when the first TPM of the process is powered on, before any
-//! algorithm can be used, and again when TPM2_SelfTest asks. The vectors are those published with the algorithms.
+//! They test the program, not one TPM's state. Those of hashes and symmetric algorithms run when the first TPM of the
+//! process is powered on; those of RSA and elliptic curves, which take longer, when nothing else is to be done, and at
+//! the latest before the first command that could use them. All run again when TPM2_SelfTest asks. The vectors are those
+//! published with the algorithms.
 
 use std::sync::OnceLock;
 
@@ -13,10 +15,20 @@ use crate::crypto::hmac::hmac;
 use crate::crypto::rsa::{RsaPrivate, RsaSign};
 use crate::crypto::{ecc, kdf, symmetric};
 
+/// When a test runs for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// At power-on.
+    Start,
+    /// Before the first command that could use what it tests.
+    FirstUse,
+}
+
 /// One known-answer test.
 pub(crate) struct SelfTest {
     /// What TPM2_GetTestResult and the log say when it fails.
     pub(crate) name: &'static str,
+    pub(crate) when: When,
     /// Whether the answer was the known one.
     pub(crate) run: fn() -> bool,
 }
@@ -25,6 +37,7 @@ pub(crate) struct SelfTest {
 pub(crate) static ALL: &[SelfTest] = &[
     SelfTest {
         name: "self-test of the hash functions failed",
+        when: When::Start,
         run: || {
             HASHES_OF_ABC
                 .iter()
@@ -33,26 +46,32 @@ pub(crate) static ALL: &[SelfTest] = &[
     },
     SelfTest {
         name: "self-test of HMAC failed",
+        when: When::Start,
         run: hmac_sha256,
     },
     SelfTest {
         name: "self-test of the random number generator failed",
+        when: When::Start,
         run: random_number_generator,
     },
     SelfTest {
         name: "self-test of KDFa failed",
+        when: When::Start,
         run: key_derivation,
     },
     SelfTest {
         name: "self-test of MGF1 failed",
+        when: When::Start,
         run: mask_generation,
     },
     SelfTest {
         name: "self-test of AES failed",
+        when: When::Start,
         run: aes_cfb,
     },
     SelfTest {
         name: "self-test of CMAC failed",
+        when: When::Start,
         run: || {
             let mac = Cmac::new(BlockCipher::Aes, AES_KEY_128).and_then(Cmac::finish);
             mac.is_ok_and(|mac| *mac == *CMAC_OF_NOTHING)
@@ -60,21 +79,37 @@ pub(crate) static ALL: &[SelfTest] = &[
     },
     SelfTest {
         name: "self-test of RSA failed",
+        when: When::FirstUse,
         run: rsa_signature,
     },
     SelfTest {
         name: "self-test of elliptic curves failed",
+        when: When::FirstUse,
         run: ecc_signature,
     },
 ];
 
-/// The tests, once a process: the name of the first that failed.
+/// The tests of the symmetric algorithms, once a process: the name of the first that failed.
 pub(crate) fn at_start() -> Result<(), &'static str> {
     static RESULT: OnceLock<Result<(), &'static str>> = OnceLock::new();
-    *RESULT.get_or_init(|| match ALL.iter().find(|test| !(test.run)()) {
+    *RESULT.get_or_init(|| run(ALL, When::Start))
+}
+
+/// The other ones of these tests, once a process if they are [`ALL`].
+pub(crate) fn before_use(tests: &'static [SelfTest]) -> Result<(), &'static str> {
+    static RESULT: OnceLock<Result<(), &'static str>> = OnceLock::new();
+    if std::ptr::eq(tests, ALL) {
+        *RESULT.get_or_init(|| run(ALL, When::FirstUse))
+    } else {
+        run(tests, When::FirstUse)
+    }
+}
+
+fn run(tests: &[SelfTest], when: When) -> Result<(), &'static str> {
+    match tests.iter().find(|test| test.when == when && !(test.run)()) {
         Some(failed) => Err(failed.name),
         None => Ok(()),
-    })
+    }
 }
 
 /// RFC 4231, test case 2.
@@ -265,7 +300,7 @@ mod tests {
             assert!((test.run)(), "{}", test.name);
             assert!(ALL[..index].iter().all(|other| other.name != test.name));
         }
-        assert_eq!(at_start(), Ok(()));
+        assert_eq!((at_start(), before_use(ALL)), (Ok(()), Ok(())));
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl Live {
             current: _,
             // The program's.
             self_tests: _,
+            keys_tested: _,
         } = tpm;
         Self {
             phase: *phase,
