@@ -92,6 +92,18 @@ pub(super) fn slots(tpm: &mut Tpm) -> Result<()> {
     flush(tpm, &[sequence])?;
     let sequence = tpm.ok(build::context_load(&context))?.handle;
     tpm.ok(build::sequence_complete(sequence, b"two", rh::OWNER).pw(b"auth"))?;
+    // Not that of a CMAC, with which the peer crashes.
+    tpm.step("the context of a sequence with a key");
+    flush(tpm, &[0x8000_0001])?;
+    let key = tpm.ok(external(&Key::hmac(alg::SHA256, &[7; 32], &[])?))?.handle;
+    let sequence = tpm.ok(build::hmac_start(key, b"auth", alg::NULL))?.handle;
+    flush(tpm, &[key])?;
+    tpm.ok(build::sequence_update(sequence, b"a part, not of whole blocks").pw(b"auth"))?;
+    let context = tpm.ok(build::context_save(sequence))?.params;
+    tpm.ok(build::sequence_update(sequence, b"two").pw(b"auth"))?;
+    flush(tpm, &[sequence])?;
+    let sequence = tpm.ok(build::context_load(&context))?.handle;
+    tpm.ok(build::sequence_complete(sequence, b"two", rh::NULL).pw(b"auth"))?;
     Ok(())
 }
 

@@ -54,7 +54,7 @@ scenarios! {
     pcr::{banks, extend, events, resets, values_and_policies, allocate, localities}
     sequences::{hmac, sequences, events}
     sessions::{starting, slots, hmac_authorization, passwords, encryption, audit, roles}
-    policy::{simple_assertions, hashes, or_and_pcr, nv, counter_timer_and_capability}
+    policy::{simple_assertions, hashes, templates, or_and_pcr, nv, counter_timer_and_capability}
     policy_use::{secret, signed, tickets, authorize, enforcement}
     context::{objects, slots, sessions, persistent}
     objects::{primaries, primary_parameters, rsa_primaries, creating, deriving}

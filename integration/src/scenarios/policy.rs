@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use super::{flush, startup};
-use crate::build::{self, Call, Patch, digests, pcrs};
+use super::{flush, primary, startup};
+use crate::build::{self, Call, Patch, Public, digests, pcrs};
 use crate::client::Tpm;
-use crate::codes::{alg, cap, eo, na, rh, sa};
+use crate::codes::{alg, cap, eo, na, oa, rh, sa};
 use crate::crypto;
 use crate::session::Options;
 use crate::wire::Out;
@@ -293,5 +293,43 @@ pub(super) fn counter_timer_and_capability(tpm: &mut Tpm) -> Result<()> {
         0x100,
     ))?;
     tpm.run(build::policy_capability(session, &[0], 0, eo::NEQ, cap::ALGS, 1))?;
+    Ok(())
+}
+
+pub(super) fn templates(tpm: &mut Tpm) -> Result<()> {
+    startup(tpm)?;
+    tpm.step("a policy for one template");
+    let allowed = crypto::hash(alg::SHA256, &[&Public::sealed().bytes()])?;
+    let trial = tpm.start(&Options::trial())?;
+    tpm.ok(build::policy_template(trial, &allowed))?;
+    let digest = tpm.ok(build::policy_get_digest(trial))?.first()?;
+    flush(tpm, &[trial])?;
+    tpm.ok(build::set_primary_policy(rh::OWNER, &digest, alg::SHA256))?;
+    let parent = tpm
+        .ok(primary(rh::PLATFORM, &[], &[], &Public::ecc_parent().policy(&digest)))?
+        .handle;
+    let sensitive = build::sensitive_create(&[], b"data");
+    for public in [
+        Public::sealed(),
+        Public::sealed().set(oa::NO_DA),
+        Public::sealed().policy(&digest),
+    ] {
+        let none = pcrs(0, &[]);
+        for call in [
+            build::create_primary(rh::OWNER, &sensitive, &public.bytes(), &[], &none),
+            build::create(parent, &sensitive, &public.bytes(), &[], &none),
+            build::create_loaded(parent, &sensitive, &public.bytes()),
+            build::create_loaded(rh::OWNER, &sensitive, &public.bytes()),
+            build::hierarchy_change_auth(rh::OWNER, &[]),
+            build::load(parent, &sensitive, &public.bytes()),
+        ] {
+            tpm.step("used for what it is for, and for others");
+            let session = tpm.start(&Options::policy())?;
+            tpm.ok(build::policy_template(session, &allowed))?;
+            tpm.run(call.session(session, 0, &[]))?;
+            tpm.run(build::flush_context(session))?;
+            tpm.run(build::flush_context(0x8000_0001))?;
+        }
+    }
     Ok(())
 }
