@@ -101,20 +101,16 @@ impl Opener {
     pub(super) fn load_or_make(&self) -> Result<(Tpm, Lease), StateError> {
         let path = &self.path;
         let (mut lease, platform) = self.leased()?;
-        let tpm = match Tpm::load(platform) {
-            Ok(tpm) => tpm,
-            Err(StartError::NotManufactured) => {
-                drop(lease);
-                store::may_be_made(path)?;
-                info!("making a new TPM in {}", path.display());
-                let options = Manufacture {
-                    profile: self.profile.unwrap_or_default(),
-                };
-                let (new, platform) = self.leased()?;
-                lease = new;
-                Tpm::manufacture(platform, &options).map_err(|error| StateError::Manufacture(path.clone(), error))?
-            }
-            Err(error) => return Err(StateError::Load(path.clone(), error)),
+        let unreadable = |error| StateError::Load(path.clone(), error);
+        let tpm = if lease.load().map_err(|error| unreadable(error.into()))?.is_empty() {
+            store::may_be_made(path)?;
+            info!("making a new TPM in {}", path.display());
+            let options = Manufacture {
+                profile: self.profile.unwrap_or_default(),
+            };
+            Tpm::manufacture(platform, &options).map_err(|error| StateError::Manufacture(path.clone(), error))?
+        } else {
+            Tpm::load(platform).map_err(unreadable)?
         };
         store::mark(path)?;
         self.check_profile(tpm.profile_name())?;

@@ -34,7 +34,7 @@ pub(crate) use instance::InstanceId;
 pub(crate) use lease::Lease;
 pub(crate) use root::Head;
 use root::{Number, ROOT, Root};
-use rows::{Medium, Rows, StateFile, Stored};
+use rows::{Rows, StateFile, Stored};
 pub(crate) use transfer::TransferError;
 use vault::{Tags, Vault};
 
@@ -91,17 +91,19 @@ impl Store {
     /// Opens the state in a directory, both of which are made if they are missing, for the instance that it belongs to.
     pub(crate) fn open(path: &Path, access: &Access) -> Result<Self, OpenError> {
         let directory = Directory::enter(path)?;
-        if !directory.state().exists() {
+        let (rows, found) = if directory.state().exists() {
+            let (rows, found) = read(&directory)?;
+            if found.keys().all(|name| name == ROOT) && !directory::is_marked(path) {
+                // A manufacture was interrupted. What that TPM was to be protected with has no say in how this one is.
+                drop(rows);
+                make(&directory, access)?
+            } else {
+                (rows, found)
+            }
+        } else {
             may_be_made(path)?;
-            make(&directory, access)?;
-        }
-        let (mut rows, mut found) = read(&directory)?;
-        if found.keys().all(|name| name == ROOT) && !directory::is_marked(path) {
-            // A manufacture was interrupted. What that TPM was to be protected with has no say in how this one is.
-            drop(rows);
-            make(&directory, access)?;
-            (rows, found) = read(&directory)?;
-        }
+            make(&directory, access)?
+        };
         let mut store = Self::assemble(directory, rows, found, access.key.as_ref())?;
         store.check_instance(access.instance.as_ref())?;
         store.check_age(access.anchor.as_deref())?;
@@ -345,14 +347,14 @@ pub(crate) fn new_number() -> Result<Number, OpenError> {
 }
 
 /// Makes an empty state, in which a TPM can be made.
-fn make(directory: &Directory, access: &Access) -> Result<(), OpenError> {
+fn make(directory: &Directory, access: &Access) -> Result<(Rows, Stored), OpenError> {
     let mut head = Head::new(new_number()?, access.instance.clone());
     head.anchored = access.anchor.is_some();
     let contents = Contents {
         head,
         records: Vec::new(),
     };
-    replace(directory, access.key.as_ref(), None, &contents)
+    write(directory, access.key.as_ref(), None, &contents)
 }
 
 /// Puts a state in the place of the one, if any, that a directory holds, encrypted if there is a key. A process that is
@@ -363,13 +365,23 @@ pub(crate) fn replace(
     old: Option<&OperatorKey>,
     contents: &Contents,
 ) -> Result<(), OpenError> {
+    write(directory, key, old, contents).map(|_| ())
+}
+
+/// As [`replace`]; what was written stays open.
+fn write(
+    directory: &Directory,
+    key: Option<&OperatorKey>,
+    old: Option<&OperatorKey>,
+    contents: &Contents,
+) -> Result<(Rows, Stored), OpenError> {
     let path = directory.state();
     let failed = |cause| OpenError::New(path.clone(), cause);
     let Contents { head, records } = contents;
     let changes: Vec<Change> = records.iter().map(|(name, value)| put(name, value.to_vec())).collect();
     let Some(operator) = key else {
         let (rows, _) = Protection::Plain.rows(head, &changes).map_err(failed)?;
-        return state_file(directory).replace(&rows).map_err(failed);
+        return Rows::make(Box::new(state_file(directory)), &rows).map_err(failed);
     };
     let new = DataKey::generate()?;
     let rows = seal(&Vault::new(&new), head, &mut Tags::new(), &changes).map_err(failed)?;
@@ -382,9 +394,9 @@ pub(crate) fn replace(
         operator,
         &[&new].into_iter().chain(&kept).collect::<Vec<_>>(),
     )?;
-    state_file(directory).replace(&rows).map_err(failed)?;
-    match kept.is_empty() {
-        true => Ok(()),
-        false => DataKey::write(directory.path(), operator, &[&new]),
+    let made = Rows::make(Box::new(state_file(directory)), &rows).map_err(failed)?;
+    if !kept.is_empty() {
+        DataKey::write(directory.path(), operator, &[&new])?;
     }
+    Ok(made)
 }

@@ -25,7 +25,7 @@ pub(super) trait Medium: Debug + Send {
 
     /// Puts a database of these rows in the place of the one that there is, if any, as a whole: a half-made one is never
     /// taken for damage.
-    fn replace(&self, rows: &[Change]) -> Result<(), Cause>;
+    fn replace(&self, rows: &[Change]) -> Result<Database, Cause>;
 }
 
 /// A file, and its name while it is being made.
@@ -45,17 +45,20 @@ impl Medium for StateFile {
         check(FileBackend::new(file)?)
     }
 
-    fn replace(&self, rows: &[Change]) -> Result<(), Cause> {
-        fill(FileBackend::new(new_file(&self.unfinished)?)?, rows)?;
-        Ok(rename(&self.unfinished, &self.path)?)
+    fn replace(&self, rows: &[Change]) -> Result<Database, Cause> {
+        let database = fill(FileBackend::new(new_file(&self.unfinished)?)?, rows)?;
+        rename(&self.unfinished, &self.path)?;
+        Ok(database)
     }
 }
 
 /// Makes a database of these rows, flushed.
-pub(super) fn fill(backend: impl StorageBackend, rows: &[Change]) -> Result<(), Cause> {
-    let database = Database::builder().create_with_backend(backend)?;
+pub(super) fn fill(backend: impl StorageBackend, rows: &[Change]) -> Result<Database, Cause> {
+    let database = Database::builder()
+        .set_cache_size(CACHE_SIZE)
+        .create_with_backend(backend)?;
     write(&database, rows, &mut Vec::new())?;
-    Ok(())
+    Ok(database)
 }
 
 /// Opens a database and checks the checksums of all its pages.
@@ -102,6 +105,18 @@ impl Rows {
         Ok((rows, stored))
     }
 
+    /// Makes a database of these rows, in the place of the one, if any, that there is.
+    pub(super) fn make(medium: Box<dyn Medium>, rows: &[Change]) -> Result<(Self, Stored), Cause> {
+        let database = medium.replace(rows)?;
+        let stored = read(&database)?;
+        let rows = Self {
+            medium,
+            database: Some(database),
+            undo: Vec::new(),
+        };
+        Ok((rows, stored))
+    }
+
     /// The database; made anew, and without the commit that failed, if one has. What a failed flush left in the page
     /// cache need not be on the disk, and no later flush says so: only a file that was written as a whole is known to be.
     fn database(&mut self) -> Result<&Database, Cause> {
@@ -119,10 +134,10 @@ impl Rows {
                     .into_iter()
                     .map(|(key, value)| Change::Put { key, value })
                     .collect();
-                self.medium.replace(&rows)?;
+                let database = self.medium.replace(&rows)?;
                 self.undo.clear();
                 info!("the TPM's state can be written again");
-                self.medium.open()?
+                database
             }
         };
         Ok(self.database.insert(database))

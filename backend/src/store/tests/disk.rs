@@ -134,20 +134,20 @@ impl Medium for Disk {
         })
     }
 
-    fn replace(&self, rows: &[Change]) -> Result<(), Cause> {
+    fn replace(&self, rows: &[Change]) -> Result<Database, Cause> {
         let file = Arc::<Mutex<File>>::default();
         let open = Open {
             file: Arc::clone(&file),
             disk: self.clone(),
         };
-        rows::fill(open, rows)?;
+        let database = rows::fill(open, rows)?;
         assert!(
             file.lock().unwrap().unsynced.is_empty(),
             "a file gets its name when it is flushed"
         );
         self.change()?;
         *self.file.lock().unwrap() = file;
-        Ok(())
+        Ok(database)
     }
 }
 
