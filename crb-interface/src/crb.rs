@@ -125,9 +125,12 @@ impl<M: Memory> Crb<M> {
         &self.memory
     }
 
-    /// The values after power-on. No command may be executing.
+    /// The values after power-on. No command may be executing. Queue 0 goes on where it is: the TPM's side may just be
+    /// saying there that it will sleep.
     pub fn reset(&self) {
-        self.memory.wipe(0, layout::MEMORY_SIZE);
+        self.memory.wipe(0, layout::QUEUE_DESCRIPTORS);
+        let staging = layout::MEMORY_SIZE.saturating_sub(layout::COMMAND);
+        self.memory.wipe(layout::COMMAND, staging);
         self.memory.store(layout::HASH_LEN, u32::MAX);
         let id = intf_id::TYPE_CRB
             | intf_id::VERSION_CRB

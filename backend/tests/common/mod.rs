@@ -215,6 +215,11 @@ impl Daemon {
         prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).unwrap();
     }
 
+    /// What was logged and not read yet.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

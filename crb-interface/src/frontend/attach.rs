@@ -65,11 +65,7 @@ impl Shared {
     }
 
     fn reset_window(&self) {
-        // The queue goes on where it is: only the guest's part of the memory is as after power-on.
-        let mut queue = [0; 0x800];
-        self.crb.memory().copy_out(layout::QUEUE_DESCRIPTORS, &mut queue);
         self.crb.reset();
-        self.crb.memory().copy_in(layout::QUEUE_DESCRIPTORS, &queue);
         self.crb.memory().store(layout::MAGIC, layout::MAGIC_VALUE);
     }
 

@@ -1,0 +1,373 @@
+//! Monitors and guests that mean harm: whatever they send, the process goes on serving.
+//!
+//! `HOSTILE_ROUNDS=10000 cargo test --test hostile` runs for minutes; `HOSTILE_SEED` chooses another run.
+
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "a test may panic: that is how it fails"
+)]
+
+mod common;
+
+use std::fs::File;
+use std::io::{IoSlice, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use common::{Daemon, GET_RANDOM, Numbers, STARTUP_CLEAR};
+use crb_interface::frontend::{Frontend, FrontendConfig};
+use crb_interface::layout;
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+/// Where the window is in the guest, and in the address space that the monitor says it has.
+const BASE: u64 = layout::PC_BASE;
+const USER: u64 = 0x7F00_0000_0000;
+
+fn setting(name: &str, or: u64) -> u64 {
+    std::env::var(name).map_or(or, |value| value.parse().unwrap())
+}
+
+/// A daemon and its socket.
+struct Server {
+    daemon: Daemon,
+    socket: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("tpm.sock");
+        // Each broken connection is a line of the log, at least.
+        let args = ["--socket-path", socket.to_str().unwrap(), "--log-level", "error"];
+        Self {
+            daemon: Daemon::start(&directory, &args),
+            socket,
+            _directory: directory,
+        }
+    }
+
+    fn attach(&self) -> Frontend {
+        Frontend::connect(FrontendConfig::new(&self.socket))
+            .unwrap_or_else(|error| panic!("{error}: {:#?}", self.daemon.said()))
+    }
+
+    /// The process has its whole TPM to offer, and not more threads than for one monitor.
+    fn serves(&mut self) {
+        let frontend = self.attach();
+        assert_eq!(run(&frontend, &STARTUP_CLEAR), 0);
+        assert_eq!(run(&frontend, &GET_RANDOM), 0);
+        assert!(!self.daemon.has_ended());
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.id())).unwrap();
+        let number = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().next().unwrap().parse().unwrap()
+        };
+        assert!(number("Threads:") < 16, "{status}");
+        assert!(number("VmRSS:") < 200_000, "{status}");
+    }
+}
+
+fn register(frontend: &Frontend, offset: u64) -> u32 {
+    let mut bytes = [0; 4];
+    frontend.read(offset, &mut bytes);
+    u32::from_le_bytes(bytes)
+}
+
+/// Runs a command from locality 0; returns the response code.
+fn run(frontend: &Frontend, command: &[u8]) -> u32 {
+    let write = |register, value: u32| frontend.write(register, &value.to_le_bytes());
+    write(layout::LOC_CTRL, 1);
+    write(layout::CTRL_REQ, 1);
+    write(layout::CTRL_CANCEL, 0);
+    frontend.write(layout::DATA_BUFFER, command);
+    write(layout::CTRL_START, 1);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while register(frontend, layout::CTRL_START) != 0 {
+        assert!(Instant::now() < deadline, "no answer");
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    let mut header = [0; 10];
+    frontend.read(layout::DATA_BUFFER, &mut header);
+    write(layout::CTRL_REQ, 2);
+    write(layout::LOC_CTRL, 2);
+    u32::from_be_bytes(*header.last_chunk().unwrap())
+}
+
+/// What goes with a message.
+#[derive(Clone, Copy)]
+enum Extra {
+    Nothing,
+    Memory,
+    Event,
+}
+
+/// A message of the handshake, as it should be.
+struct Step(u32, Vec<u8>, Extra);
+
+fn words(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// Two 32-bit words.
+fn pair(first: u32, second: u32) -> Vec<u8> {
+    [first.to_le_bytes(), second.to_le_bytes()].concat()
+}
+
+fn handshake() -> Vec<Step> {
+    let at = |offset: usize| USER + offset as u64;
+    let rings = [
+        at(layout::QUEUE_DESCRIPTORS),
+        at(layout::QUEUE_USED),
+        at(layout::QUEUE_AVAILABLE),
+        0,
+    ];
+    let region = words(&[1, BASE, layout::MEMORY_SIZE as u64, USER, 0]);
+    vec![
+        Step(3, Vec::new(), Extra::Nothing),
+        Step(1, Vec::new(), Extra::Nothing),
+        Step(2, words(&[1 << 32 | 1 << 30]), Extra::Nothing),
+        Step(15, Vec::new(), Extra::Nothing),
+        Step(16, words(&[0x8_0208]), Extra::Nothing),
+        Step(5, region, Extra::Memory),
+        Step(8, pair(0, 2), Extra::Nothing),
+        Step(9, [pair(0, 0), words(&rings)].concat(), Extra::Nothing),
+        Step(10, pair(0, 0), Extra::Nothing),
+        Step(13, words(&[0]), Extra::Event),
+        Step(12, words(&[0]), Extra::Event),
+        Step(18, pair(0, 1), Extra::Nothing),
+        Step(25, [pair(0x70, 4), pair(1, 1)].concat(), Extra::Nothing),
+    ]
+}
+
+/// A monitor that holds to nothing.
+struct Monitor<'a> {
+    numbers: &'a mut Numbers,
+    stream: UnixStream,
+    memory: File,
+    event: OwnedFd,
+    /// Descriptors that belong nowhere.
+    others: [OwnedFd; 2],
+}
+
+impl<'a> Monitor<'a> {
+    fn connect(numbers: &'a mut Numbers, socket: &Path) -> Self {
+        let memory = File::from(memfd_create("hostile", MemfdFlags::CLOEXEC).unwrap());
+        // Now and then smaller than what is said of it.
+        let size = [layout::MEMORY_SIZE, layout::MEMORY_SIZE, 1 << 20, 4096][numbers.below(4)];
+        memory.set_len(size as u64).unwrap();
+        let (end, _) = UnixStream::pair().unwrap();
+        end.set_nonblocking(true).unwrap();
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        Self {
+            numbers,
+            stream,
+            memory,
+            event: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap(),
+            others: [File::open("/dev/null").unwrap().into(), end.into()],
+        }
+    }
+
+    /// A number as those that are wrong are.
+    fn odd(&mut self) -> u64 {
+        let any = self.numbers.below(1 << 31) as u64;
+        let near = self.numbers.below(0x30) as u64;
+        let choices = [
+            0,
+            1,
+            near,
+            any,
+            u64::MAX,
+            u64::MAX - near,
+            BASE + any % 0xC000,
+            USER + any % 0xC000,
+            any << 33,
+        ];
+        choices[self.numbers.below(choices.len())]
+    }
+
+    /// Fills the memory: a window or not, rings with chains that loop, point nowhere, or are right.
+    fn fill(&mut self) {
+        let end = self.memory.metadata().unwrap().len();
+        let put = |at: usize, bytes: &[u8]| {
+            // Never grows: what is past the end stays there.
+            if at as u64 + bytes.len() as u64 <= end {
+                self.memory.write_all_at(bytes, at as u64).unwrap();
+            }
+        };
+        let random = self.numbers.bytes(0x100);
+        put(0, &random[..0x80]);
+        put(0x5000, &random[0x80..0xA0]);
+        if self.numbers.below(4) > 0 {
+            put(0x5020, &u32::from_be_bytes(*b"CRB1").to_le_bytes());
+        }
+        if self.numbers.below(2) > 0 {
+            // Locality 0 executes.
+            put(0, &0x83u32.to_le_bytes());
+            put(0x5000, &(1u32 << 31).to_le_bytes());
+            put(0x80, &GET_RANDOM);
+        }
+        for slot in 0..16 {
+            let (address, len) = if self.numbers.below(2) > 0 {
+                (BASE + 0x80 + 16 * slot as u64, 12)
+            } else {
+                (self.odd(), self.odd() as u32)
+            };
+            let flags = [0u16, 1, 2, 3, 4, 5, 0xFFFF][self.numbers.below(7)];
+            let next = [slot as u16, slot as u16 + 1, 0, 0xFFFF][self.numbers.below(4)];
+            let entry = [
+                &address.to_le_bytes()[..],
+                &len.to_le_bytes(),
+                &flags.to_le_bytes(),
+                &next.to_le_bytes(),
+            ];
+            let at = layout::QUEUE_DESCRIPTORS + 16 * slot;
+            let entry = entry.concat();
+            if at as u64 + 16 <= end {
+                self.memory.write_all_at(&entry, at as u64).unwrap();
+            }
+        }
+        let index = [0u16, 1, 2, 3, 0x8000, 0xFFFF][self.numbers.below(6)];
+        let heads = [self.odd() as u16, self.numbers.below(3) as u16];
+        let flags = [0u16, 1][self.numbers.below(2)];
+        let ring: Vec<u8> = [flags, index, heads[0], heads[1]]
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect();
+        if layout::QUEUE_AVAILABLE as u64 + 8 <= end {
+            self.memory.write_all_at(&ring, layout::QUEUE_AVAILABLE as u64).unwrap();
+        }
+    }
+
+    /// Sends a message; false when the daemon has closed the connection.
+    fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> bool {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() {
+            assert!(control.push(SendAncillaryMessage::ScmRights(descriptors)));
+        }
+        sendmsg(&self.stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).is_ok()
+    }
+
+    /// Sends a step of the handshake, wrong in one way or another one time in `seldom`.
+    fn step(&mut self, step: &Step, seldom: usize) -> bool {
+        let Step(request, mut payload, mut extra) = Step(step.0, step.1.clone(), step.2);
+        let (mut request, mut flags, mut stated, mut twice) = (request, 1u32, None, false);
+        if self.numbers.below(seldom) == 0 {
+            match self.numbers.below(9) {
+                0 => request = self.numbers.below(48) as u32,
+                1 => flags = self.odd() as u32,
+                2 => stated = Some(self.odd() as u32),
+                3 => payload.truncate(self.numbers.below(payload.len() + 1)),
+                4 => extra = [Extra::Nothing, Extra::Memory, Extra::Event][self.numbers.below(3)],
+                5 => twice = true,
+                6 => return true,
+                _ if !payload.is_empty() => {
+                    let odd = self.odd().to_le_bytes();
+                    let at = self.numbers.below(payload.len() / 4) * 4;
+                    for (to, from) in payload.iter_mut().skip(at).zip(odd) {
+                        *to = from;
+                    }
+                }
+                _ => payload = self.numbers.bytes(64),
+            }
+        }
+        if self.numbers.below(2) == 0 {
+            flags |= 8;
+        }
+        let len = stated.unwrap_or(payload.len() as u32);
+        let message = [
+            &request.to_le_bytes()[..],
+            &flags.to_le_bytes(),
+            &len.to_le_bytes(),
+            &payload,
+        ]
+        .concat();
+        let wrong = self.numbers.below(seldom * 4) == 0;
+        let other = self.others[self.numbers.below(2)].as_fd();
+        let descriptors = match extra {
+            Extra::Nothing if wrong => vec![other, self.event.as_fd()],
+            Extra::Nothing => Vec::new(),
+            _ if wrong => vec![other],
+            Extra::Memory => vec![self.memory.as_fd()],
+            Extra::Event => vec![self.event.as_fd()],
+        };
+        (0..=u8::from(twice)).all(|_| self.send(&message, &descriptors))
+    }
+
+    /// All of a connection.
+    fn run(mut self) {
+        self.fill();
+        // Some get through the handshake, others do not.
+        let seldom = [4, 20, 1000][self.numbers.below(3)];
+        let steps = handshake();
+        let count = if self.numbers.below(4) == 0 {
+            self.numbers.below(steps.len())
+        } else {
+            steps.len()
+        };
+        if !steps.iter().take(count).all(|step| self.step(step, seldom)) {
+            return;
+        }
+        for _ in 0..self.numbers.below(6) {
+            // It is nonblocking, and its counter is far from full.
+            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+            self.fill();
+            let step = &steps[self.numbers.below(steps.len())];
+            if self.numbers.below(2) == 0 && !self.step(step, 3) {
+                break;
+            }
+        }
+        // What was answered does not matter, and half a message may be left.
+        let _ = self.stream.read(&mut [0; 4096]);
+        if self.numbers.below(3) == 0 {
+            let bytes = self.numbers.bytes(11);
+            self.send(&bytes, &[]);
+        }
+    }
+}
+
+#[test]
+fn monitors_that_mean_harm_leave_the_process_serving() {
+    let mut server = Server::start();
+    let mut numbers = Numbers(setting("HOSTILE_SEED", 1));
+    for round in 0..setting("HOSTILE_ROUNDS", 150) {
+        Monitor::connect(&mut numbers, &server.socket).run();
+        if round % 50 == 49 {
+            server.serves();
+        }
+    }
+    server.serves();
+}
+
+#[test]
+fn guests_that_mean_harm_leave_the_process_serving() {
+    let mut server = Server::start();
+    let mut numbers = Numbers(setting("HOSTILE_SEED", 1));
+    let frontend = server.attach();
+    for round in 0..setting("HOSTILE_ROUNDS", 150) {
+        for _ in 0..60 {
+            let page = numbers.below(6) as u64 * layout::PAGE as u64;
+            let offset = page + [numbers.below(0x90), numbers.below(0x1000)][numbers.below(2)] as u64;
+            let value = [1, 2, 4, 0, numbers.below(1 << 31) as u64][numbers.below(5)];
+            frontend.write(offset, &value.to_le_bytes()[..1 + numbers.below(8)]);
+            frontend.read(offset, &mut vec![0; numbers.below(16)]);
+        }
+        if round % 50 == 49 {
+            frontend.reset().unwrap();
+            assert_eq!(run(&frontend, &STARTUP_CLEAR), 0);
+            assert_eq!(run(&frontend, &GET_RANDOM), 0);
+        }
+    }
+    drop(frontend);
+    server.serves();
+}
