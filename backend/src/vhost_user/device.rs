@@ -20,6 +20,7 @@ use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_con
 
 use tpm_engine::ResponseBuffer;
 
+use super::memory;
 use super::transfer::Transfer;
 use super::waiting::{Last, Waiting};
 use crate::device::{Device, StateError};
@@ -369,6 +370,15 @@ impl VhostUserBackend for Endpoint {
     }
 
     fn update_memory(&self, memory: Memory) -> io::Result<()> {
+        if let Err(error) = memory::check(&memory.memory()) {
+            // The queue must find none, either.
+            if let Ok(exclusive) = memory.lock() {
+                exclusive.replace(GuestMemoryMmap::new());
+            }
+            lock(&self.window).take();
+            lock(&self.worker).window = None;
+            return Err(error);
+        }
         let mut window = None;
         for region in memory.memory().iter() {
             if let Some(shared) = SharedMemory::of_region(region)? {

@@ -1,6 +1,7 @@
 //! The vhost-user server: one monitor after another, each with the same TPM.
 
 mod device;
+mod memory;
 mod transfer;
 mod waiting;
 
