@@ -115,6 +115,8 @@ pub struct Watch {
     shut_down: bool,
     /// PIN indices that were never written as a whole.
     pins: BTreeSet<u32>,
+    /// Indices were removed with their hierarchy.
+    cleared: bool,
     /// Something was removed from NV memory.
     removed: bool,
     /// There was a TPM2_Startup.
@@ -188,6 +190,10 @@ pub const ALL: &[Circumstance] = &[
     ("pin-in-part", |watch, given| {
         watch.removed && given.handles.iter().any(|handle| watch.pins.contains(handle))
     }),
+    // Indices, and counters among them, went with their hierarchy.
+    ("cleared", |watch, given| {
+        watch.cleared && given.handles.iter().any(|handle| handle >> 24 == 1)
+    }),
     ("no-audit-hash", |watch, _| !watch.audit_hash),
     ("unorderly", |watch, _| watch.unorderly),
     // Algorithms and sizes that the peer has not.
@@ -258,6 +264,7 @@ impl Watch {
                 audit_hash: self.audit_hash,
                 pins: std::mem::take(&mut self.pins),
                 removed: self.removed,
+                cleared: self.cleared,
                 ..Self::default()
             };
             return;
@@ -298,6 +305,7 @@ impl Watch {
 impl Watch {
     fn note_nv(&mut self, given: &Given) {
         self.removed |= given.is(&["NV_UndefineSpace", "NV_UndefineSpaceSpecial", "EvictControl", "Clear"]);
+        self.cleared |= given.is(&["Clear"]);
         if given.is(&["NV_DefineSpace"])
             && let (Some(index), Some(attributes)) = (given.number("nvIndex"), given.number(".attributes"))
         {
