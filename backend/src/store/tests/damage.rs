@@ -3,10 +3,16 @@
 use super::faults::{Bench, End};
 use super::*;
 
-/// How many of all places are looked at in a test that has to be quick: a prime, so that all parts of a page are hit.
-const STEP: usize = 211;
+/// One of how many places is looked at. The default is a prime, so that all parts of a page are hit; all places take
+/// minutes.
+fn step() -> usize {
+    const DEFAULT: usize = 211;
+    std::env::var("DAMAGE_STEP").map_or(DEFAULT, |step| step.parse().unwrap())
+}
 
-fn flip_bytes(step: usize) {
+#[test]
+fn a_flipped_byte_is_refused_or_has_no_effect() {
+    let step = step();
     for (access, end) in [
         (plain(), End::InOrder),
         (plain(), End::Killed),
@@ -45,7 +51,9 @@ fn flip_bytes(step: usize) {
     }
 }
 
-fn truncate(step: usize) {
+#[test]
+fn a_truncated_state_is_refused_or_whole() {
+    let step = step();
     for access in [plain(), with_key(1)] {
         let (bench, want) = Bench::made(access, End::Killed);
         let mut refused = 0;
@@ -59,26 +67,4 @@ fn truncate(step: usize) {
         println!("{} lengths: {refused} refused", bench.image().len().div_ceil(step));
         assert!(refused > 0);
     }
-}
-
-#[test]
-fn a_flipped_byte_is_refused_or_has_no_effect() {
-    flip_bytes(STEP);
-}
-
-#[test]
-#[ignore = "takes minutes"]
-fn every_flipped_byte_is_refused_or_has_no_effect() {
-    flip_bytes(1);
-}
-
-#[test]
-fn a_truncated_state_is_refused_or_whole() {
-    truncate(STEP);
-}
-
-#[test]
-#[ignore = "takes minutes"]
-fn a_state_truncated_at_every_length_is_refused_or_whole() {
-    truncate(1);
 }

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use proptest::prelude::*;
 
 use super::{Kind, Snapshot, SnapshotError, VERSION, close};
@@ -175,27 +177,23 @@ fn a_tpm_goes_on_elsewhere() {
 const RELEASED: &[(&[u8], &[u8])] = &[(include_bytes!("v1-permanent.bin"), include_bytes!("v1-volatile.bin"))];
 
 /// Every version that was ever released. If this fails, a guest that was saved by an earlier release is lost: read the old
-/// version, never change its fixture.
+/// version, never change its fixture. The fixture of a new version is written to the folder that `SNAPSHOT_FIXTURE` names.
 #[test]
 fn snapshots_of_released_versions_go_on() {
     for (permanent, volatile) in RELEASED {
         goes_on(&mut adopt(&(permanent.to_vec(), volatile.to_vec())));
+    }
+    if let Some(folder) = std::env::var_os("SNAPSHOT_FIXTURE") {
+        let (permanent, volatile) = save(&mut in_the_middle());
+        for (half, blob) in [("permanent", permanent), ("volatile", volatile)] {
+            std::fs::write(Path::new(&folder).join(format!("v{VERSION}-{half}.bin")), blob).unwrap();
+        }
     }
     // The newest version is what this program writes, byte by byte.
     let (permanent, volatile) = RELEASED.last().unwrap();
     let newest = (permanent.to_vec(), volatile.to_vec());
     let mut bench = adopt(&newest);
     assert!(save(&mut bench) == newest, "the form changed without a new version");
-}
-
-#[test]
-#[ignore = "writes the fixture of a new version, once"]
-fn write_the_fixture_of_this_version() {
-    let (permanent, volatile) = save(&mut in_the_middle());
-    for (half, blob) in [("permanent", permanent), ("volatile", volatile)] {
-        let name = format!("src/state/snapshot/v{VERSION}-{half}.bin");
-        std::fs::write(name, blob).unwrap();
-    }
 }
 
 #[test]
