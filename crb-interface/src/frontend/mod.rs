@@ -179,6 +179,9 @@ impl Frontend {
     /// Attaches the TPM process with this news, after it was given the window and the TPM that were saved, if any were.
     fn begin(config: FrontendConfig, news: Control, saved: Option<(&[u8], &[u8])>) -> Result<Self, FrontendError> {
         let memory = Arc::new(SharedMemory::create().map_err(FrontendError::Resources)?);
+        // Where this thread runs says nothing yet. But the first to ask finds the vDSO by a system call, which the sandbox
+        // of a vCPU's thread need not allow for that.
+        let _ = memory.monitor_shares_processor();
         let crb = Crb::new(memory, config.crb);
         crb.reset();
         if saved.is_some_and(|(window, _)| !crb.restore(window)) {
