@@ -210,6 +210,10 @@ pub const ALL: &[Circumstance] = &[
         given.number("property").is_some_and(|property| property > 0xFFFF)
     }),
     ("pcrs", |_, given| given.number("capability") == Some(cap::PCRS)),
+    ("permanent-handles", |_, given| {
+        given.number("capability") == Some(cap::HANDLES)
+            && given.number("property").is_some_and(|property| property >> 24 == 0x40)
+    }),
     ("rsa-key", |_, given| given.number(".type") == Some(u32::from(alg::RSA))),
     ("ticket-tag", |_, given| {
         let right: &[u16] = match given.schema.map(|schema| &schema.name[..]) {
