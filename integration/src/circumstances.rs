@@ -31,9 +31,21 @@ pub struct Given {
     /// Handle and attributes of each session.
     sessions: Vec<(u32, u8)>,
     params: Vec<Leaf>,
+    /// Why the parameters cannot be read to their end.
+    ill_formed: Option<String>,
+    /// The command as the other TPM got it is ill-formed in another way.
+    unlike: bool,
 }
 
 impl Given {
+    /// Takes a command apart as the peer got it, which is not what ours got where random bytes are in it.
+    #[must_use]
+    pub fn both(theirs: &[u8], ours: &[u8]) -> Self {
+        let mut given = Self::new(theirs);
+        given.unlike = given.ill_formed != Self::new(ours).ill_formed;
+        given
+    }
+
     /// Takes a command apart.
     #[must_use]
     pub fn new(command: &[u8]) -> Self {
@@ -43,6 +55,8 @@ impl Given {
             handles: Vec::new(),
             sessions: Vec::new(),
             params: Vec::new(),
+            ill_formed: None,
+            unlike: false,
         };
         let (Ok(tag), Ok(_), Ok(code)) = (input.u16(), input.u32(), input.u32()) else {
             return given;
@@ -60,7 +74,8 @@ impl Given {
             }
         }
         // What ends early has said what it has to say.
-        let _ = walk::fields(&schema.params, &mut input, &mut given.params);
+        let read = walk::fields(&schema.params, &mut input, &mut given.params);
+        given.ill_formed = read.err().map(|error| format!("{error:#}"));
         given
     }
 
@@ -209,6 +224,8 @@ pub const ALL: &[Circumstance] = &[
     ("wide-property", |_, given| {
         given.number("property").is_some_and(|property| property > 0xFFFF)
     }),
+    // A size was lost, and random bytes that each TPM has its own of are taken for the next one.
+    ("random-size", |_, given| given.unlike),
     ("pcrs", |_, given| given.number("capability") == Some(cap::PCRS)),
     ("permanent-handles", |_, given| {
         given.number("capability") == Some(cap::HANDLES)
@@ -360,6 +377,18 @@ mod tests {
         assert_eq!(watch.met(&start), ["no-audit-hash"]);
         watch.note(&given(&build::startup(0)), 0, None);
         assert_eq!(watch.met(&start), ["no-audit-hash", "unorderly"]);
+    }
+
+    #[test]
+    fn random_bytes_in_place_of_a_size_are_seen() {
+        let command = |size: [u8; 2]| [&[0x80, 1, 0, 0, 0, 13, 0, 0, 1, 0x7D][..], &size, &[1]].concat();
+        let met = |theirs, ours| {
+            let met = Watch::default().met(&Given::both(&command(theirs), &command(ours)));
+            met.contains(&"random-size")
+        };
+        assert!(met([0x30, 1], [0x40, 1]));
+        assert!(!met([0x30, 1], [0x30, 1]));
+        assert!(!met([0, 1], [0, 1]));
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Comparer {
                             response: d,
                         },
                     );
-                    let given = Given::new(a);
+                    let given = Given::both(a, c);
                     harmless = given.is_harmless();
                     let found = self.command(&sides.0, &sides.1);
                     let circumstances = if found.is_empty() {
