@@ -2,15 +2,13 @@
 
 use zeroize::Zeroizing;
 
-use super::choose_kdf2;
+use super::{choose_kdf2, ecc_decryption_key};
 use crate::bytes::Digest;
 use crate::crypto::{CryptoError, ecc};
 use crate::keys::secret::padded_point;
 use crate::marshal::Sized2B;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
-use crate::types::attributes::ObjectAttributes as A;
-use crate::types::public::PublicParms;
 use crate::types::scheme::KdfScheme;
 use crate::types::{EccPoint, MaxBuffer};
 
@@ -28,14 +26,7 @@ command! {
 }
 
 fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
-    let key = tpm.object(handles.key).ok_or(Rc::KEY.handle(1))?;
-    let PublicParms::Ecc(parms) = &key.public.0.parms else {
-        return Err(Rc::KEY.handle(1));
-    };
-    let attributes = key.public.0.attributes;
-    if attributes.has(A::RESTRICTED) || !attributes.has(A::DECRYPT) {
-        return Err(Rc::ATTRIBUTES.handle(1));
-    }
+    let (key, parms) = ecc_decryption_key(tpm, handles.key)?;
     let hash = choose_kdf2(params.in_scheme).map_err(|code| code.parameter(4))?;
     let c1 = padded_point(parms.curve, &params.c1.0).ok_or(Rc::ECC_POINT.parameter(1))?;
     let mut text = params.c2;

@@ -1,13 +1,12 @@
 //! TPM2_ECDH_ZGen — Part 3, 14.5.
 
+use super::ecc_decryption_key;
 use crate::crypto::{CryptoError, ecc};
 use crate::keys::secret::padded_point;
 use crate::marshal::Sized2B;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 use crate::types::EccPoint;
-use crate::types::attributes::ObjectAttributes as A;
-use crate::types::public::PublicParms;
 use crate::types::scheme::SchemeId;
 
 command! {
@@ -19,14 +18,7 @@ command! {
 }
 
 fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
-    let key = tpm.object(handles.key).ok_or(Rc::KEY.handle(1))?;
-    let PublicParms::Ecc(parms) = &key.public.0.parms else {
-        return Err(Rc::KEY.handle(1));
-    };
-    let attributes = key.public.0.attributes;
-    if attributes.has(A::RESTRICTED) || !attributes.has(A::DECRYPT) {
-        return Err(Rc::ATTRIBUTES.handle(1));
-    }
+    let (key, parms) = ecc_decryption_key(tpm, handles.key)?;
     if parms.scheme.0.is_some_and(|scheme| scheme.id != SchemeId::Ecdh) {
         return Err(Rc::SCHEME.handle(1));
     }

@@ -14,9 +14,27 @@ pub(crate) mod zgen_2phase;
 use crate::alg::HashAlg;
 use crate::bytes::Bytes;
 use crate::crypto::rsa::RsaPadding;
+use crate::handle::Handle;
+use crate::object::Object;
 use crate::rc::{Rc, RcResult};
+use crate::tpm::Tpm;
 use crate::types::Data;
+use crate::types::attributes::ObjectAttributes as A;
+use crate::types::public::{EccParms, PublicParms};
 use crate::types::scheme::{Kdf, KdfScheme, RsaDecrypt, Scheme, SchemeId};
+
+/// The ECC key of handle 1, whose private key may be multiplied with what others send: an unrestricted decryption key.
+fn ecc_decryption_key(tpm: &Tpm, handle: Handle) -> RcResult<(&Object, &EccParms)> {
+    let key = tpm.object(handle).ok_or(Rc::KEY.handle(1))?;
+    let PublicParms::Ecc(parms) = &key.public.0.parms else {
+        return Err(Rc::KEY.handle(1));
+    };
+    let attributes = key.public.0.attributes;
+    if attributes.has(A::RESTRICTED) || !attributes.has(A::DECRYPT) {
+        return Err(Rc::ATTRIBUTES.handle(1));
+    }
+    Ok((key, parms))
+}
 
 /// The padding of an RSA encryption: the key's own, or the one given where the key leaves it open (Part 3, 14.2, Table
 /// 35). A bare TPM_RC_SCHEME where they do not agree.

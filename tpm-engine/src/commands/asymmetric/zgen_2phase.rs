@@ -1,5 +1,6 @@
 //! TPM2_ZGen_2Phase — Part 3, 14.7.
 
+use super::ecc_decryption_key;
 use crate::crypto::CryptoError;
 use crate::crypto::ecc::{self, Agreement, Parties};
 use crate::keys::secret::padded_point;
@@ -7,8 +8,6 @@ use crate::marshal::{Reader, Sized2B, Unmarshal};
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 use crate::types::EccPoint;
-use crate::types::attributes::ObjectAttributes as A;
-use crate::types::public::PublicParms;
 use crate::types::scheme::SchemeId;
 
 command! {
@@ -42,14 +41,7 @@ impl Unmarshal for KeyExchange {
 }
 
 fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
-    let key = tpm.object(handles.key).ok_or(Rc::KEY.handle(1))?;
-    let PublicParms::Ecc(parms) = &key.public.0.parms else {
-        return Err(Rc::KEY.handle(1));
-    };
-    let attributes = key.public.0.attributes;
-    if attributes.has(A::RESTRICTED) || !attributes.has(A::DECRYPT) {
-        return Err(Rc::ATTRIBUTES.handle(1));
-    }
+    let (key, parms) = ecc_decryption_key(tpm, handles.key)?;
     let KeyExchange(scheme) = params.scheme;
     if parms.scheme.0.is_some_and(|own| own.id != scheme) {
         return Err(Rc::SCHEME.parameter(3));
