@@ -45,6 +45,9 @@ pub(crate) enum Flag {
     NvRead,
     /// Writes the NV index it is given, for the choice of authorization (TPMA_NV_AUTHWRITE and so on).
     NvWrite,
+    /// Runs before RSA and elliptic curves have been tested, too: it uses neither, or tests them itself. What guests send
+    /// while they start should not wait for the tests.
+    WithoutKeys,
 }
 
 /// A command as the table knows it.

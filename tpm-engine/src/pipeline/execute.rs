@@ -12,33 +12,6 @@ use crate::rc::{Rc, RcResult};
 use crate::tpm::{Locality, MAX_COMMAND_SIZE, Phase, ResponseBuffer, Tpm};
 use crate::types::attributes::SessionAttributes;
 
-/// Commands that use neither RSA nor elliptic curves, by their codes: what a guest sends while it starts, before which
-/// these need not have been tested. Sorted.
-const WITHOUT_KEYS: &[u32] = &[
-    0x121, // HierarchyControl
-    0x129, // HierarchyChangeAuth
-    0x137, // NV_Write
-    0x13C, // PCR_Event
-    0x13D, // PCR_Reset
-    0x142, // IncrementalSelfTest, which tests them itself
-    0x143, // SelfTest, likewise
-    0x144, // Startup
-    0x145, // Shutdown
-    0x146, // StirRandom
-    0x14E, // NV_Read
-    0x15C, // SequenceUpdate
-    0x165, // FlushContext
-    0x169, // NV_ReadPublic
-    0x17A, // GetCapability
-    0x17B, // GetRandom
-    0x17C, // GetTestResult
-    0x17D, // Hash
-    0x17E, // PCR_Read
-    0x181, // ReadClock
-    0x182, // PCR_Extend
-    0x186, // HashSequenceStart
-];
-
 impl Tpm {
     /// Runs one command and writes its response; never fails, as every error is a response code.
     pub fn execute(&mut self, locality: Locality, command: &[u8], response: &mut ResponseBuffer) {
@@ -75,7 +48,7 @@ impl Tpm {
             self.pass_time()?;
         }
         let call = self.parse(command)?;
-        if !self.keys_tested && WITHOUT_KEYS.binary_search(&call.info.code).is_err() {
+        if !self.keys_tested && !call.info.has(Flag::WithoutKeys) {
             self.test_keys()?;
         }
         self.authorize(&call)?;

@@ -15,7 +15,7 @@ use crate::types::pcr::SELECT_SIZE;
 
 command! {
     /// TPM2_GetCapability: what the TPM is, has and holds.
-    GetCapability = 0x17A, [InFailureMode];
+    GetCapability = 0x17A, [InFailureMode, WithoutKeys];
     handles {}
     params { capability: Capability, property: u32, property_count: u32 }
     reply { more_data: bool, data: CapabilityData }

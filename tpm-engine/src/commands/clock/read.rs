@@ -6,7 +6,7 @@ use crate::types::TimeInfo;
 
 command! {
     /// TPM2_ReadClock: Time and Clock.
-    ReadClock = 0x181, [];
+    ReadClock = 0x181, [WithoutKeys];
     handles {}
     params {}
     reply { current_time: TimeInfo }

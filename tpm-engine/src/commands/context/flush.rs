@@ -7,7 +7,7 @@ use crate::tpm::Tpm;
 
 command! {
     /// TPM2_FlushContext: removes a session, loaded or saved, an object or a sequence.
-    FlushContext = 0x165, [NoSessions];
+    FlushContext = 0x165, [NoSessions, WithoutKeys];
     handles {}
     // A parameter, as a saved session, too, can be flushed: the handles of the handle area must be loaded.
     params { flush_handle: ContextHandle }

@@ -12,7 +12,7 @@ use crate::types::ticket::Ticket;
 
 command! {
     /// TPM2_Hash: the digest of data, with a ticket for signing it with a restricted key.
-    Hash = 0x17D, [];
+    Hash = 0x17D, [WithoutKeys];
     handles {}
     params { data: MaxBuffer, hash_alg: HashAlg, hierarchy: Hierarchy }
     reply { digest: Digest, validation: Ticket }

@@ -28,7 +28,7 @@ pub(crate) mod update {
 
     command! {
         /// TPM2_SequenceUpdate: adds data to a sequence.
-        SequenceUpdate = 0x15C, [];
+        SequenceUpdate = 0x15C, [WithoutKeys];
         handles { sequence: Object @ User }
         params { buffer: MaxBuffer }
         reply {}

@@ -13,7 +13,7 @@ use crate::tpm::Tpm;
 
 command! {
     /// TPM2_HashSequenceStart: begins a hash, or without an algorithm an event for the PCR.
-    HashSequenceStart = 0x186, [];
+    HashSequenceStart = 0x186, [WithoutKeys];
     handles {}
     params { auth: Zeroizing<Digest>, hash_alg: Option<HashAlg> }
     reply handle sequence {}

@@ -12,7 +12,7 @@ use crate::tpm::Tpm;
 
 command! {
     /// TPM2_HierarchyChangeAuth: gives a hierarchy, or lockout, a new authorization value.
-    HierarchyChangeAuth = 0x129, [Nv, PresenceOptional];
+    HierarchyChangeAuth = 0x129, [Nv, PresenceOptional, WithoutKeys];
     handles { auth_handle: HierarchyAuth @ User }
     params { new_auth: Zeroizing<Digest> }
     reply {}

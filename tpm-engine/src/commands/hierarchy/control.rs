@@ -6,7 +6,7 @@ use crate::tpm::Tpm;
 
 command! {
     /// TPM2_HierarchyControl: enables or disables a hierarchy, or the platform's NV, until TPM Reset or Restart.
-    HierarchyControl = 0x121, [Nv, Extensive, PresenceOptional];
+    HierarchyControl = 0x121, [Nv, Extensive, PresenceOptional, WithoutKeys];
     handles { auth_handle: BaseHierarchy @ User }
     params { enable: EnablesHandle, state: bool }
     reply {}

@@ -6,7 +6,7 @@ use crate::types::MaxNvBuffer;
 
 command! {
     /// TPM2_NV_Read: reads an index.
-    NvRead = 0x14E, [NvRead];
+    NvRead = 0x14E, [NvRead, WithoutKeys];
     handles { auth_handle: NvAuth @ User, nv_index: NvIndex }
     params { size: u16, offset: u16 }
     reply { data: MaxNvBuffer }

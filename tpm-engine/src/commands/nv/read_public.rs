@@ -8,7 +8,7 @@ use crate::types::nv::NvPublic;
 
 command! {
     /// TPM2_NV_ReadPublic: the public area and the Name of an NV index.
-    NvReadPublic = 0x169, [];
+    NvReadPublic = 0x169, [WithoutKeys];
     handles { nv_index: NvIndex }
     params {}
     reply { nv_public: Sized2B<NvPublic>, nv_name: Name }

@@ -8,7 +8,7 @@ use crate::types::nv::NvKind;
 
 command! {
     /// TPM2_NV_Write: writes an ordinary index or a PIN index.
-    NvWrite = 0x137, [Nv, NvWrite];
+    NvWrite = 0x137, [Nv, NvWrite, WithoutKeys];
     handles { auth_handle: NvAuth @ User, nv_index: NvIndex }
     params { data: MaxNvBuffer, offset: u16 }
     reply {}

@@ -9,7 +9,7 @@ use crate::types::{EventData, TaggedDigest};
 
 command! {
     /// TPM2_PCR_Event: hashes data with the algorithm of each bank and extends a PCR by the digests.
-    PcrEvent = 0x13C, [Nv];
+    PcrEvent = 0x13C, [Nv, WithoutKeys];
     handles { pcr: PcrOrNull @ User }
     params { data: EventData }
     reply { digests: ArrayVec<TaggedDigest, 8> }

@@ -8,7 +8,7 @@ use crate::types::TaggedDigest;
 
 command! {
     /// TPM2_PCR_Extend: extends a PCR by one digest a bank.
-    PcrExtend = 0x182, [Nv];
+    PcrExtend = 0x182, [Nv, WithoutKeys];
     handles { pcr: PcrOrNull @ User }
     params { digests: ArrayVec<TaggedDigest, 16> }
     reply {}

@@ -9,7 +9,7 @@ use crate::types::pcr::{PcrSelection, PcrSelections};
 
 command! {
     /// TPM2_PCR_Read: the values of the first eight selected PCR.
-    PcrRead = 0x17E, [];
+    PcrRead = 0x17E, [WithoutKeys];
     handles {}
     params { selection: PcrSelections }
     reply { update_counter: u32, selection: PcrSelections, values: ArrayVec<Digest, 8> }

@@ -6,7 +6,7 @@ use crate::tpm::Tpm;
 
 command! {
     /// TPM2_PCR_Reset: sets a PCR to zero in all banks, if the platform lets this locality do so.
-    PcrReset = 0x13D, [Nv];
+    PcrReset = 0x13D, [Nv, WithoutKeys];
     handles { pcr: Pcr @ User }
     params {}
     reply {}

@@ -6,7 +6,7 @@ use crate::tpm::Tpm;
 
 command! {
     /// TPM2_GetRandom: the next octets of the random number generator.
-    GetRandom = 0x17B, [];
+    GetRandom = 0x17B, [WithoutKeys];
     handles {}
     params { bytes_requested: u16 }
     reply { random_bytes: Digest }

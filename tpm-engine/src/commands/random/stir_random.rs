@@ -8,7 +8,7 @@ use crate::tpm::Tpm;
 
 command! {
     /// TPM2_StirRandom: additional input for the random number generator.
-    StirRandom = 0x146, [Nv];
+    StirRandom = 0x146, [Nv, WithoutKeys];
     handles {}
     params { in_data: Zeroizing<Bytes<128>> }
     reply {}

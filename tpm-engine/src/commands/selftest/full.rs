@@ -5,7 +5,7 @@ use crate::tpm::Tpm;
 
 command! {
     /// TPM2_SelfTest: tests all algorithms, or those that have not been tested yet.
-    SelfTest = 0x143, [Nv];
+    SelfTest = 0x143, [Nv, WithoutKeys];
     handles {}
     params { full_test: bool }
     reply {}

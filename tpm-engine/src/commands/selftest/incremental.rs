@@ -11,7 +11,7 @@ type AlgorithmList = ArrayVec<u16, 64>;
 
 command! {
     /// TPM2_IncrementalSelfTest: tests the algorithms named that have not been tested; tells which still have not been.
-    IncrementalSelfTest = 0x142, [Nv];
+    IncrementalSelfTest = 0x142, [Nv, WithoutKeys];
     handles {}
     params { to_test: AlgorithmList }
     reply { to_do: AlgorithmList }

@@ -6,7 +6,7 @@ use crate::types::MaxBuffer;
 
 command! {
     /// TPM2_GetTestResult: whether the TPM works. In failure mode the data names what failed.
-    GetTestResult = 0x17C, [InFailureMode];
+    GetTestResult = 0x17C, [InFailureMode, WithoutKeys];
     handles {}
     params {}
     reply { data: MaxBuffer, result: u32 }

@@ -9,7 +9,7 @@ use crate::tpm::Tpm;
 
 command! {
     /// TPM2_Shutdown: saves what the next start-up is to find.
-    Shutdown = 0x145, [Nv];
+    Shutdown = 0x145, [Nv, WithoutKeys];
     handles {}
     params { shutdown_type: StartupType }
     reply {}

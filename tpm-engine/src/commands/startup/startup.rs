@@ -16,7 +16,7 @@ use crate::tpm::{Phase, Tpm};
 
 command! {
     /// TPM2_Startup: from `_TPM_Init` to operation.
-    Startup = 0x144, [Nv, NoSessions, BeforeStartup];
+    Startup = 0x144, [Nv, NoSessions, BeforeStartup, WithoutKeys];
     handles {}
     params { startup_type: StartupType }
     reply {}
