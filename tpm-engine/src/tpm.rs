@@ -16,7 +16,7 @@ use crate::crypto::self_test::{self, SelfTest};
 use crate::handle::{Handle, PCR_COUNT};
 use crate::keys::pool::KeyPool;
 use crate::object::Objects;
-use crate::platform::{Clock, Entropy, EntropyError, Platform, StoreError};
+use crate::platform::{Clock, Entropy, EntropyError, NvStore, Platform, StoreError};
 use crate::profile::{Profile, ProfileName};
 use crate::rc::{Rc, RcResult};
 use crate::session::Sessions;
@@ -216,63 +216,38 @@ impl Tpm {
         let profile = options.profile.newest();
         let mut rng = seeded_rng(platform.entropy.as_mut())?;
         let state = factory_state(&mut rng, profile);
-        let Platform {
-            entropy,
-            clock,
-            store,
-            cancel,
-            physical_presence,
-        } = platform;
-        let nv = NvMemory::create(store, profile, state)?;
-        Ok(Self::assemble(
-            nv,
-            profile,
-            rng,
-            entropy,
-            clock,
-            cancel,
-            physical_presence,
-        ))
+        Self::assemble(platform, rng, |store| {
+            Ok((NvMemory::create(store, profile, state)?, profile))
+        })
     }
 
     /// Loads the TPM that the store holds.
     ///
     /// # Errors
     /// [`StartError::NotManufactured`] for an empty store; otherwise what is wrong with the state.
-    pub fn load(platform: Platform) -> Result<Self, StartError> {
-        let Platform {
-            mut entropy,
-            clock,
-            store,
-            cancel,
-            physical_presence,
-        } = platform;
-        let (nv, profile) = NvMemory::load(store)?;
-        let rng = seeded_rng(entropy.as_mut())?;
-        Ok(Self::assemble(
-            nv,
-            profile,
-            rng,
-            entropy,
-            clock,
-            cancel,
-            physical_presence,
-        ))
+    pub fn load(mut platform: Platform) -> Result<Self, StartError> {
+        let rng = seeded_rng(platform.entropy.as_mut())?;
+        Self::assemble(platform, rng, |store| Ok(NvMemory::load(store)?))
     }
 
+    /// A TPM without power on its host, with what `open` makes of the store and under the profile that it names.
     pub(crate) fn assemble(
-        nv: NvMemory,
-        profile: &'static Profile,
+        platform: Platform,
         mut rng: HmacDrbg,
-        entropy: Box<dyn Entropy>,
-        mut platform_clock: Box<dyn Clock>,
-        cancel: Arc<std::sync::atomic::AtomicBool>,
-        presence: Arc<std::sync::atomic::AtomicBool>,
-    ) -> Self {
+        open: impl FnOnce(Box<dyn NvStore>) -> Result<(NvMemory, &'static Profile), StartError>,
+    ) -> Result<Self, StartError> {
+        let Platform {
+            entropy,
+            clock: mut platform_clock,
+            store,
+            cancel,
+            physical_presence: presence,
+        } = platform;
+        let (nv, profile) = open(store)?;
         let timer = Timer::new(&nv.clock, platform_clock.as_mut());
         let reset = ResetState::new(&mut rng);
         let pcrs = PcrValues::new(&nv.pcr.banks);
-        Self {
+        Ok(Self {
             platform_clock,
             entropy,
             cancel,
@@ -307,7 +282,7 @@ impl Tpm {
             kept_for: None,
             self_tests: self_test::ALL,
             keys_tested: false,
-        }
+        })
     }
 
     /// The name and edition of the profile under which the TPM was made.

@@ -207,20 +207,14 @@ impl Tpm {
             return Err(StartError::AlreadyManufactured);
         }
         let rng = seeded_rng(platform.entropy.as_mut())?;
-        let Platform {
-            entropy,
-            clock,
-            store,
-            cancel,
-            physical_presence,
-        } = platform;
         let Snapshot {
             profile,
             permanent,
             volatile,
         } = snapshot;
-        let nv = NvMemory::create(store, profile, permanent)?;
-        let mut tpm = Self::assemble(nv, profile, rng, entropy, clock, cancel, physical_presence);
+        let mut tpm = Self::assemble(platform, rng, |store| {
+            Ok((NvMemory::create(store, profile, permanent)?, profile))
+        })?;
         if let Some(live) = volatile {
             live.install(&mut tpm);
         }
