@@ -37,6 +37,12 @@ impl ProfileName {
         }
     }
 
+    /// The name of the profile that a TPM says it was made under ([`crate::Tpm::profile_name`]), whatever its edition.
+    #[must_use]
+    pub fn of_edition(edition: &str) -> Option<Self> {
+        edition.rsplit_once("-v")?.0.parse().ok()
+    }
+
     /// What a new TPM of this profile has.
     pub(crate) const fn newest(self) -> &'static Profile {
         match self {

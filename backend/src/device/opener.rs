@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tpm_engine::platform::{NvStore, StoreError};
+use tpm_engine::platform::StoreError;
 use tpm_engine::{Manufacture, Platform, ProfileName, Snapshot, SnapshotError, StartError, Tpm};
 use tracing::info;
 
@@ -90,27 +90,26 @@ impl Opener {
         Store::open(&self.path, &self.access)
     }
 
-    /// The store and what the engine needs, with the store in it.
-    fn leased(&self) -> Result<(Lease, Platform), OpenError> {
-        let lease = Lease::new(self.store()?);
-        let platform = platform(lease.clone(), Arc::clone(&self.cancel), Arc::clone(&self.presence));
-        Ok((lease, platform))
+    /// What the engine needs, with this store.
+    fn platform(&self, lease: &Lease) -> Platform {
+        platform(lease.clone(), Arc::clone(&self.cancel), Arc::clone(&self.presence))
     }
 
     /// Loads the directory's TPM, or makes one if there is none.
     pub(super) fn load_or_make(&self) -> Result<(Tpm, Lease), StateError> {
         let path = &self.path;
-        let (mut lease, platform) = self.leased()?;
-        let unreadable = |error| StateError::Load(path.clone(), error);
-        let tpm = if lease.load().map_err(|error| unreadable(error.into()))?.is_empty() {
-            store::may_be_made(path)?;
-            info!("making a new TPM in {}", path.display());
-            let options = Manufacture {
-                profile: self.profile.unwrap_or_default(),
-            };
-            Tpm::manufacture(platform, &options).map_err(|error| StateError::Manufacture(path.clone(), error))?
-        } else {
-            Tpm::load(platform).map_err(unreadable)?
+        let lease = Lease::new(self.store()?);
+        let tpm = match Tpm::load(self.platform(&lease)) {
+            Err(StartError::NotManufactured) => {
+                store::may_be_made(path)?;
+                info!("making a new TPM in {}", path.display());
+                let options = Manufacture {
+                    profile: self.profile.unwrap_or_default(),
+                };
+                Tpm::manufacture(self.platform(&lease), &options)
+                    .map_err(|error| StateError::Manufacture(path.clone(), error))?
+            }
+            loaded => loaded.map_err(|error| StateError::Load(path.clone(), error))?,
         };
         store::mark(path)?;
         self.check_profile(tpm.profile_name())?;
@@ -127,27 +126,27 @@ impl Opener {
         let path = &self.path;
         self.check_profile(snapshot.profile_name())?;
         let failed = |error| StateError::Adopt(path.clone(), error);
-        let (mut lease, platform) = self.leased()?;
-        let tpm = if lease.load()?.is_empty() {
-            store::may_be_made(path)?;
-            Tpm::adopt(platform, snapshot).map_err(failed)?
-        } else {
-            let mut tpm = Tpm::load(platform).map_err(|error| StateError::Load(path.clone(), error))?;
-            tpm.replace(snapshot).map_err(|error| failed(error.into()))?;
-            tpm
+        let lease = Lease::new(self.store()?);
+        let tpm = match Tpm::load(self.platform(&lease)) {
+            Err(StartError::NotManufactured) => {
+                store::may_be_made(path)?;
+                Tpm::adopt(self.platform(&lease), snapshot).map_err(failed)?
+            }
+            loaded => {
+                let mut tpm = loaded.map_err(|error| StateError::Load(path.clone(), error))?;
+                tpm.replace(snapshot).map_err(|error| failed(error.into()))?;
+                tpm
+            }
         };
         store::mark(path)?;
         Ok((tpm, lease))
     }
 
     fn check_profile(&self, profile: &'static str) -> Result<(), StateError> {
-        // What is stored is the name with its edition.
-        let is = |wanted: &ProfileName| {
-            profile
-                .rsplit_once("-v")
-                .is_some_and(|(name, _)| name == wanted.as_str())
-        };
-        match self.profile.filter(|wanted| !is(wanted)) {
+        match self
+            .profile
+            .filter(|wanted| ProfileName::of_edition(profile) != Some(*wanted))
+        {
             Some(wanted) => Err(StateError::Profile {
                 path: self.path.clone(),
                 profile,

@@ -140,9 +140,8 @@ pub(crate) fn clone(args: CloneArgs) -> Result<(), ManageError> {
     }
     let tpm = Memory::of(&old).load();
     let tpm = tpm.map_err(|error| ManageError::Load(state_dir.clone(), error))?;
-    // What is stored is the name with its edition; a new TPM is of the newest.
-    let stored = tpm.profile_name();
-    let profile: Option<ProfileName> = stored.rsplit_once("-v").and_then(|(name, _)| name.parse().ok());
+    // A new TPM is of the newest edition.
+    let profile = ProfileName::of_edition(tpm.profile_name());
     drop(tpm);
     let memory = Memory::default();
     let options = Manufacture {
