@@ -18,9 +18,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use common::{Daemon, GET_RANDOM, Numbers, STARTUP_CLEAR};
+use common::{Daemon, GET_RANDOM, Numbers, STARTUP_CLEAR, window};
 use crb_interface::frontend::{Frontend, FrontendConfig};
 use crb_interface::layout;
 use rustix::event::{EventfdFlags, eventfd};
@@ -63,8 +62,8 @@ impl Server {
     /// The process has its whole TPM to offer, and not more threads than for one monitor.
     fn serves(&mut self) {
         let frontend = self.attach();
-        assert_eq!(run(&frontend, &STARTUP_CLEAR), 0);
-        assert_eq!(run(&frontend, &GET_RANDOM), 0);
+        assert_eq!(code_of(&frontend, &STARTUP_CLEAR), 0);
+        assert_eq!(code_of(&frontend, &GET_RANDOM), 0);
         assert!(!self.daemon.has_ended());
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.id())).unwrap();
         let number = |name: &str| -> u64 {
@@ -76,30 +75,9 @@ impl Server {
     }
 }
 
-fn register(frontend: &Frontend, offset: u64) -> u32 {
-    let mut bytes = [0; 4];
-    frontend.read(offset, &mut bytes);
-    u32::from_le_bytes(bytes)
-}
-
-/// Runs a command from locality 0; returns the response code.
-fn run(frontend: &Frontend, command: &[u8]) -> u32 {
-    let write = |register, value: u32| frontend.write(register, &value.to_le_bytes());
-    write(layout::LOC_CTRL, 1);
-    write(layout::CTRL_REQ, 1);
-    write(layout::CTRL_CANCEL, 0);
-    frontend.write(layout::DATA_BUFFER, command);
-    write(layout::CTRL_START, 1);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while register(frontend, layout::CTRL_START) != 0 {
-        assert!(Instant::now() < deadline, "no answer");
-        std::thread::sleep(Duration::from_micros(100));
-    }
-    let mut header = [0; 10];
-    frontend.read(layout::DATA_BUFFER, &mut header);
-    write(layout::CTRL_REQ, 2);
-    write(layout::LOC_CTRL, 2);
-    u32::from_be_bytes(*header.last_chunk().unwrap())
+/// The response code of a command from locality 0.
+fn code_of(frontend: &Frontend, command: &[u8]) -> u32 {
+    window::code(&window::transact(frontend, command))
 }
 
 /// What goes with a message.
@@ -364,8 +342,8 @@ fn guests_that_mean_harm_leave_the_process_serving() {
         }
         if round % 50 == 49 {
             frontend.reset().unwrap();
-            assert_eq!(run(&frontend, &STARTUP_CLEAR), 0);
-            assert_eq!(run(&frontend, &GET_RANDOM), 0);
+            assert_eq!(code_of(&frontend, &STARTUP_CLEAR), 0);
+            assert_eq!(code_of(&frontend, &GET_RANDOM), 0);
         }
     }
     drop(frontend);

@@ -13,6 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use common::window::{answer, code, read32, start, transact, write32};
 use common::{CANCELED, Daemon, SOON, STARTUP_CLEAR, flush, scene, slow_primary};
 use crb_interface::frontend::{Frontend, FrontendConfig, FrontendError};
 use crb_interface::layout;
@@ -53,55 +54,6 @@ impl Server {
     fn attach(&self) -> Frontend {
         Frontend::connect(FrontendConfig::new(self.socket())).unwrap()
     }
-}
-
-fn read32(frontend: &Frontend, register: u64) -> u32 {
-    let mut bytes = [0; 4];
-    frontend.read(register, &mut bytes);
-    u32::from_le_bytes(bytes)
-}
-
-fn write32(frontend: &Frontend, register: u64, value: u32) {
-    frontend.write(register, &value.to_le_bytes());
-}
-
-/// One command as Linux' tpm_crb sends it; returns the response.
-fn transact(frontend: &Frontend, command: &[u8]) -> Vec<u8> {
-    start(frontend, command);
-    answer(frontend)
-}
-
-/// The first half of a command: up to START.
-fn start(frontend: &Frontend, command: &[u8]) {
-    write32(frontend, layout::LOC_CTRL, 1);
-    assert_eq!(read32(frontend, layout::LOC_STS) & 1, 1, "the locality is granted");
-    write32(frontend, layout::CTRL_REQ, 1);
-    assert_eq!(read32(frontend, layout::CTRL_STS), 0, "ready");
-    write32(frontend, layout::CTRL_CANCEL, 0);
-    for (at, piece) in (0u64..).zip(command.chunks(8)) {
-        frontend.write(layout::DATA_BUFFER + at * 8, piece);
-    }
-    write32(frontend, layout::CTRL_START, 1);
-}
-
-/// The other half: waits for the response.
-fn answer(frontend: &Frontend) -> Vec<u8> {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while read32(frontend, layout::CTRL_START) != 0 {
-        assert!(Instant::now() < deadline, "no answer");
-        std::thread::sleep(Duration::from_micros(100));
-    }
-    let mut header = [0; 10];
-    frontend.read(layout::DATA_BUFFER, &mut header);
-    let mut response = vec![0; u32::from_be_bytes(header[2..6].try_into().unwrap()) as usize];
-    frontend.read(layout::DATA_BUFFER, &mut response);
-    write32(frontend, layout::CTRL_REQ, 2);
-    write32(frontend, layout::LOC_CTRL, 2);
-    response
-}
-
-fn code(response: &[u8]) -> u32 {
-    u32::from_be_bytes(response[6..10].try_into().unwrap())
 }
 
 /// TPM2_PCR_Read of PCR 0 in the SHA-256 bank.

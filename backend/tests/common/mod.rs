@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod scene;
+pub(crate) mod window;
 
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
