@@ -1,8 +1,7 @@
 //! Our daemon behind its vhost-user socket.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -118,11 +117,7 @@ fn socket(folder: &Path) -> PathBuf {
 }
 
 fn spawn(program: &Path, arguments: &[String], folder: &Path) -> Result<Child> {
-    let log = File::create(folder.join("log"))?;
-    let mut command = Command::new(program);
-    command.args(["serve", "--profile", "compat", "--log-level", "warn"]);
-    command.arg("--state-dir").arg(folder.join("state"));
+    let mut command = peer::serve(program, &folder.join("state"));
     command.arg("--socket-path").arg(socket(folder)).args(arguments);
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    command.spawn().with_context(|| format!("starting {command:?}"))
+    peer::launch(command, folder)
 }

@@ -9,6 +9,7 @@ use clap::Parser;
 use integration::build::{self, Call, nv_public};
 use integration::codes::{alg, na, rh};
 use integration::peer::{Kind, Peer};
+use integration::times::Times;
 
 /// Commands that a TPM is given before the next has its turn.
 const BLOCK: u32 = 10;
@@ -136,17 +137,13 @@ fn main() -> Result<()> {
             let Some((times, bytes)) = side.results.get_mut(position) else {
                 continue;
             };
-            times.sort_unstable();
-            let percentile = |percent: usize| {
-                let time = times.get(times.len().saturating_sub(1) * percent / 100);
-                time.copied().unwrap_or_default().as_secs_f64() * 1e6
-            };
-            let count = u64::try_from(times.len())?.max(1);
+            let times = Times::new(std::mem::take(times));
+            let count = u64::try_from(times.count())?.max(1);
             println!(
                 "  {:<22}{:>10.0} ({:.0}){:>12} B",
                 side.name,
-                percentile(50),
-                percentile(99),
+                times.percentile(50),
+                times.percentile(99),
                 *bytes / count
             );
         }

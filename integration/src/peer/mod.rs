@@ -57,10 +57,8 @@ impl Kind {
                 command
             }
             Self::Ours(program) => {
-                let mut command = Command::new(program);
-                command.args(["serve", "--profile", "compat", "--log-level", "warn"]);
-                command.arg("--state-dir").arg(state).arg("--swtpm-socket").arg(socket);
-                command.args(arguments);
+                let mut command = serve(program, state);
+                command.arg("--swtpm-socket").arg(socket).args(arguments);
                 command
             }
         }
@@ -249,10 +247,23 @@ impl Drop for Peer {
 }
 
 fn spawn(kind: &Kind, folder: &Path, arguments: &[String]) -> Result<Child> {
+    let command = kind.command(&folder.join("state"), &folder.join("control"), arguments);
+    launch(command, folder)
+}
+
+/// Starts a process that writes its log into a folder.
+pub(crate) fn launch(mut command: Command, folder: &Path) -> Result<Child> {
     let log = File::create(folder.join("log"))?;
-    let mut command = kind.command(&folder.join("state"), &folder.join("control"), arguments);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().with_context(|| format!("starting {command:?}"))
+}
+
+/// Our program on a state directory; where it serves is still to be added.
+pub(crate) fn serve(program: &Path, state: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(["serve", "--profile", "compat", "--log-level", "warn"]);
+    command.arg("--state-dir").arg(state);
+    command
 }
 
 /// The channels of a process that has just been started; one that does not serve is stopped.
