@@ -1,5 +1,5 @@
-//! Work for when no command runs: the self-tests that take longer, deriving the primary keys that nearly every guest asks for, and filling the pool of RSA
-//! key pairs.
+//! Work for when no command runs: the self-tests that take longer, deriving the primary keys that nearly every guest
+//! asks for, and filling the pool of RSA key pairs.
 //!
 //! The engine has no threads. The host asks for a [`Job`], runs it without holding on to the TPM, at the lowest priority
 //! and on any thread, and hands what came of it back. A TPM whose host never does so works all the same.

@@ -38,8 +38,8 @@ pub(crate) const fn has_size(bits: u32) -> bool {
     matches!(bits, 512 | 1024 | 1536 | 2048)
 }
 
-/// `None` for a size that has no code here, and numbers that do not have all of their size. Must be called on a processor with AVX-512 F and IFMA only: that is what
-/// [`crate::Filter::fastest`] sees to.
+/// `None` for a size that has no code here, and numbers that do not have all of their size. Must be called on a processor
+/// with AVX-512 F and IFMA only: that is what [`crate::Filter::fastest`] sees to.
 pub(crate) fn pass<const LIMBS: usize>(candidates: &[Odd<Uint<LIMBS>>]) -> Option<[bool; LANES]> {
     let first = candidates.first()?;
     // What makes RSA keys is: this does not tell one candidate from another.
