@@ -98,7 +98,7 @@ pub(crate) fn rekey(args: RekeyArgs) -> Result<(), ManageError> {
             info!("the key of {} is changed", state_dir.display());
         }
         old => {
-            let (directory, contents) = open(&state_dir, old.as_ref())?.into_contents()?;
+            let (directory, contents) = open_newest(&state_dir, old.as_ref())?.into_contents()?;
             store::replace(&directory, Some(&new), old.as_ref(), &contents.succeeding())?;
             info!("the state in {} is encrypted anew", state_dir.display());
         }
@@ -176,7 +176,7 @@ pub(crate) fn export(args: ExportArgs) -> Result<(), ManageError> {
     if output.symlink_metadata().is_ok() {
         return Err(ManageError::Exists(output));
     }
-    let (_directory, contents) = open(&state_dir, key.as_ref())?.into_contents()?;
+    let (_directory, contents) = open_newest(&state_dir, key.as_ref())?.into_contents()?;
     let sealed = transfer
         .seal(Purpose::Export, &contents.to_bytes())
         .map_err(ManageError::Seal)?;
@@ -233,6 +233,13 @@ fn open(path: &Path, key: Option<&OperatorKey>) -> Result<Store, ManageError> {
         return Err(ManageError::NoTpm(path.to_owned()));
     }
     Ok(Store::open_any(directory, key)?)
+}
+
+/// As [`open`]; an older state than the TPM has answered from is refused as the daemon refuses it.
+fn open_newest(path: &Path, key: Option<&OperatorKey>) -> Result<Store, ManageError> {
+    let store = open(path, key)?;
+    store.check_acknowledged()?;
+    Ok(store)
 }
 
 fn load(source: Option<KeySource>) -> Result<Option<OperatorKey>, KeyError> {

@@ -5,9 +5,11 @@ use std::path::Path;
 use tracing::{info, warn};
 
 use super::Store;
-use super::anchor::{Anchor, FileAnchor, Mark};
+use super::acknowledged::Acknowledged;
+use super::anchor::{Anchor, FileAnchor};
 use super::error::OpenError;
 use super::instance::InstanceId;
+use super::mark::Mark;
 use super::root::Head;
 
 impl Store {
@@ -34,13 +36,58 @@ impl Store {
         }
     }
 
-    /// Checks that the state is the newest that the anchor has seen, and follows it from now on.
-    pub(super) fn check_age(&mut self, path: Option<&Path>) -> Result<(), OpenError> {
+    /// Checks that the state is the newest that the anchor, if there is one, and the mark beside it have seen, both of
+    /// which follow it from now on.
+    pub(super) fn check_age(&mut self, anchor: Option<&Path>) -> Result<(), OpenError> {
+        let anchor = self.check_anchor(anchor)?;
+        let (acknowledged, last) = self.check_acknowledged()?;
+        let now = self.mark();
+        let acknowledged = self.acknowledged.insert(acknowledged);
+        if last.as_ref() != Some(&now) {
+            acknowledged.set(&now);
+        }
+        let Some((path, mut anchor)) = anchor else {
+            return Ok(());
+        };
+        anchor
+            .reset(&now)
+            .map_err(|error| OpenError::Anchor(path.to_owned(), error))?;
+        self.anchor = Some(Box::new(anchor));
+        match self.head.anchored {
+            true => Ok(()),
+            false => self.change_head(|head| head.anchored = true),
+        }
+    }
+
+    /// Checks that no change that was answered is missing; gives the mark's file, and the mark.
+    pub(crate) fn check_acknowledged(&self) -> Result<(Acknowledged, Option<Mark>), OpenError> {
+        let (file, last) = Acknowledged::open(self.directory.path());
+        let now = self.mark();
+        match &last {
+            // A state of the first version has no number before its first commit, which is of generation 1.
+            Some(last)
+                if last.generation > 0
+                    && (last.tpm != now.tpm
+                        || last.generation > now.generation
+                        || (last.generation == now.generation && *last != now)) =>
+            {
+                Err(OpenError::Lost {
+                    directory: self.directory.path().to_owned(),
+                    found: now.generation,
+                    newest: last.generation,
+                })
+            }
+            _ => Ok((file, last)),
+        }
+    }
+
+    /// Checks that the state is the newest that the anchor has seen.
+    fn check_anchor<'a>(&self, path: Option<&'a Path>) -> Result<Option<(&'a Path, FileAnchor)>, OpenError> {
         let directory = || self.directory.path().to_owned();
         let Some(path) = path else {
             return match self.head.anchored {
                 true => Err(OpenError::NoAnchor(directory())),
-                false => Ok(()),
+                false => Ok(None),
             };
         };
         let failed = |error| OpenError::Anchor(path.to_owned(), error);
@@ -80,15 +127,10 @@ impl Store {
             ),
             Some(_) => {}
         }
-        file.reset(&now).map_err(failed)?;
-        self.anchor = Some(Box::new(file));
-        match self.head.anchored {
-            true => Ok(()),
-            false => self.change_head(|head| head.anchored = true),
-        }
+        Ok(Some((path, file)))
     }
 
-    fn mark(&self) -> Mark {
+    pub(super) fn mark(&self) -> Mark {
         Mark {
             tpm: self.head.tpm,
             generation: self.head.generation,
@@ -109,6 +151,8 @@ impl Store {
             head.instance = instance;
             head.anchored = anchor.is_some();
         })?;
+        Acknowledged::reset(self.directory.path(), &self.mark())
+            .map_err(|error| OpenError::Acknowledged(self.directory.path().to_owned(), error))?;
         match anchor {
             Some(path) => FileAnchor::new(path)
                 .reset(&self.mark())

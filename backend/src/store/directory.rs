@@ -15,6 +15,8 @@ pub(super) const STATE: &str = "state.redb";
 pub(super) const DATA_KEY: &str = "state.key";
 /// There since the directory has held a TPM: a state that is missing later is damage, not a TPM still to be made.
 pub(super) const MARKER: &str = "manufactured";
+/// The mark of the newest commit that was answered.
+pub(super) const ACKNOWLEDGED: &str = "acknowledged";
 
 /// A state directory that no other process serves.
 #[derive(Debug)]

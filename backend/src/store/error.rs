@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::directory::{DATA_KEY, MARKER, STATE};
+use super::directory::{ACKNOWLEDGED, DATA_KEY, MARKER, STATE};
 use super::instance::InstanceId;
 use crate::keys::cipher::NoEntropy;
 use crate::keys::envelope::EnvelopeError;
@@ -88,6 +88,21 @@ pub(crate) enum OpenError {
         owner: InstanceId,
         given: Option<InstanceId>,
     },
+    #[error(
+        "the state in {directory} is not the newest: it is of generation {found}, and the TPM has answered from generation \
+         {newest}{fork}, as the file {ACKNOWLEDGED} there says; the last change in {STATE} is damaged, or another copy was \
+         put in its place. Put the newest back, or, if you mean to go on with this one, say so with `vhost-device-tpm \
+         restore`, with the --instance-id and the --anchor that it has",
+        directory = .directory.display(),
+        fork = if .newest > .found { "" } else { " of other contents" }
+    )]
+    Lost {
+        directory: PathBuf,
+        found: u64,
+        newest: u64,
+    },
+    #[error("the file {ACKNOWLEDGED} in {directory} cannot be written", directory = .0.display())]
+    Acknowledged(PathBuf, #[source] io::Error),
     #[error("the anchor {anchor} cannot be read or written", anchor = .0.display())]
     Anchor(PathBuf, #[source] io::Error),
     #[error(

@@ -2,6 +2,7 @@
 //!
 //! `docs/architecture/store.md` says why this database, and what the encryption is good for.
 
+mod acknowledged;
 mod anchor;
 mod checks;
 mod data_key;
@@ -9,6 +10,7 @@ mod directory;
 mod error;
 mod instance;
 mod lease;
+mod mark;
 mod root;
 mod rows;
 #[cfg(test)]
@@ -24,7 +26,8 @@ use zeroize::Zeroizing;
 
 use crate::keys::OperatorKey;
 use crate::keys::cipher::random;
-use anchor::{Anchor, Mark};
+use acknowledged::Acknowledged;
+use anchor::Anchor;
 use data_key::DataKey;
 pub(crate) use data_key::rekey;
 pub(crate) use directory::{Directory, mark, may_be_made, replace as replace_file};
@@ -32,6 +35,7 @@ use error::Cause;
 pub(crate) use error::OpenError;
 pub(crate) use instance::InstanceId;
 pub(crate) use lease::Lease;
+use mark::Mark;
 pub(crate) use root::Head;
 use root::{Number, ROOT, Root};
 use rows::{Rows, StateFile, Stored};
@@ -82,6 +86,8 @@ pub(crate) struct Store {
     fingerprint: [u8; 32],
     protection: Protection,
     anchor: Option<Box<dyn Anchor>>,
+    /// `None` for a state that is not served.
+    acknowledged: Option<Acknowledged>,
     /// The last commit failed, and the log says so.
     failing: bool,
     directory: Directory,
@@ -135,6 +141,7 @@ impl Store {
                 fingerprint: root::fingerprint(&[]),
                 protection: Protection::Plain,
                 anchor: None,
+                acknowledged: None,
                 failing: false,
                 rows,
                 directory,
@@ -170,6 +177,7 @@ impl Store {
             fingerprint,
             protection,
             anchor: None,
+            acknowledged: None,
             failing: false,
             directory,
         })
@@ -214,11 +222,10 @@ impl Store {
             .ok_or("it has no generations left")?;
         let (rows, new) = self.protection.rows(&head, changes)?;
         let undo = self.rows.write(&rows)?;
-        let fingerprint = fingerprint(&rows);
         let mark = Mark {
             tpm: head.tpm,
             generation: head.generation,
-            fingerprint,
+            fingerprint: fingerprint(&rows),
         };
         // After the state: an anchor that is behind by the commit that was not answered is no rollback, one that is
         // ahead of the state is.
@@ -228,8 +235,11 @@ impl Store {
             self.take_back(&head, undo)?;
             return Err(format!("the anchor cannot be written: {error}").into());
         }
+        if let Some(acknowledged) = &mut self.acknowledged {
+            acknowledged.set(&mark);
+        }
         self.head = head;
-        self.fingerprint = fingerprint;
+        self.fingerprint = mark.fingerprint;
         if let (Protection::Sealed { tags, .. }, Some(new)) = (&mut self.protection, new) {
             *tags = new;
         }
@@ -253,7 +263,12 @@ impl Store {
         let records = undo
             .into_iter()
             .filter(|(Change::Put { key, .. } | Change::Delete { key })| key != ROOT);
-        self.rows.write_now_or_first(records.chain(root).collect())
+        self.rows.write_now_or_first(records.chain(root).collect())?;
+        let mark = self.mark();
+        if let Some(acknowledged) = &mut self.acknowledged {
+            acknowledged.set(&mark);
+        }
+        Ok(())
     }
 }
 
@@ -377,6 +392,7 @@ fn write(
 ) -> Result<(Rows, Stored), OpenError> {
     let path = directory.state();
     let failed = |cause| OpenError::New(path.clone(), cause);
+    Acknowledged::forget(directory.path()).map_err(|error| failed(error.into()))?;
     let Contents { head, records } = contents;
     let changes: Vec<Change> = records.iter().map(|(name, value)| put(name, value.to_vec())).collect();
     let Some(operator) = key else {

@@ -68,7 +68,7 @@ impl Bench {
     pub(super) fn made(access: Access, end: End) -> (Self, Values) {
         let mut bench = Self::new(access);
         let disk = Disk::new(bench.image.clone());
-        let mut store = bench.open(&disk).unwrap();
+        let mut store = bench.serve(&disk).unwrap();
         let mut values = Values::new();
         for changes in scenario() {
             store.commit(&changes).unwrap();
@@ -94,14 +94,29 @@ impl Bench {
         Store::assemble(directory, rows, found, self.access.key.as_ref())
     }
 
+    /// As [`Self::open`]; what is committed is marked as acknowledged, and nothing has been before.
+    fn serve(&self, disk: &Disk) -> Result<Store, OpenError> {
+        Acknowledged::forget(self.directory.path()).unwrap();
+        let mut store = self.open(disk)?;
+        store.check_age(None)?;
+        Ok(store)
+    }
+
+    /// The file with the mark of the last commit that was acknowledged.
+    pub(super) fn acknowledged(&self) -> PathBuf {
+        self.directory.path().join(directory::ACKNOWLEDGED)
+    }
+
+    /// What a state holds, if it is served. Changes nothing.
     pub(super) fn values(&self, image: Vec<u8>) -> Result<Values, OpenError> {
         let mut store = self.open(&Disk::new(image))?;
+        store.check_acknowledged()?;
         Ok(store.load().unwrap().into_iter().collect())
     }
 }
 
-/// Each change of the disk is the last one, and what was not flushed is there, gone, or there in part. Every commit that
-/// was answered is there, and the one that was not is there as a whole or not at all.
+/// Each change of the disk is the last one, and what was not flushed is there, gone, or there in part, but for the mark of
+/// what was acknowledged, which is there. Every commit that was answered is there, and the one that was not is there as a whole or not at all.
 #[test]
 fn a_power_loss_at_any_write_loses_no_answered_commit() {
     for access in [plain(), with_key(1)] {
@@ -112,7 +127,7 @@ fn a_power_loss_at_any_write_loses_no_answered_commit() {
             disk.set_fault(Fault::Power(cut));
             let mut before = Values::new();
             let mut after = before.clone();
-            if let Ok(mut store) = bench.open(&disk) {
+            if let Ok(mut store) = bench.serve(&disk) {
                 for changes in scenario() {
                     after = apply(&before, &changes);
                     if store.commit(&changes).is_err() {
@@ -153,7 +168,7 @@ fn errors_of_the_disk_change_nothing_and_pass() {
         for first in 0.. {
             let (many, kind) = ([1, 2, 3, 7][first % 4], kinds[first % 3]);
             let disk = Disk::new(bench.image().to_vec());
-            let mut store = bench.open(&disk).unwrap();
+            let mut store = bench.serve(&disk).unwrap();
             disk.set_fault(Fault::Errors(first, many, kind));
             let mut values = Values::new();
             for changes in scenario() {
@@ -195,6 +210,8 @@ fn bench_values(bench: &Bench, disk: &Disk, loss: Loss) -> Values {
     }
     let directory = Directory::enter(twin.path()).unwrap();
     let (rows, found) = Rows::open(Box::new(Disk::new(disk.after(loss)))).unwrap();
+    std::fs::copy(bench.acknowledged(), twin.path().join(directory::ACKNOWLEDGED)).unwrap();
     let mut store = Store::assemble(directory, rows, found, bench.access.key.as_ref()).unwrap();
+    store.check_acknowledged().unwrap();
     store.load().unwrap().into_iter().collect()
 }

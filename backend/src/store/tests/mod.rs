@@ -1,5 +1,6 @@
 //! The store as a whole.
 
+mod acknowledged;
 mod anchor;
 mod damage;
 mod disk;
@@ -187,6 +188,7 @@ fn a_failed_commit_s_record_does_not_pass_for_the_one_that_replaced_it() {
         rows(directory.path())
     };
     let failed = commit(b"failed");
+    Acknowledged::forget(directory.path()).unwrap();
     tamper(
         directory.path(),
         &before
