@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,6 +69,10 @@ pub(crate) struct ServeArgs {
     /// UNIX socket for a monitor that attaches the TPM by vhost-user
     #[arg(long, value_name = "SOCK")]
     socket_path: Option<PathBuf>,
+
+    /// Inherited descriptor of that socket, which listens already, as a service manager hands it over
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(RawFd).range(0..), conflicts_with = "socket_path")]
+    socket_fd: Option<RawFd>,
 
     /// For how many microseconds at most the vhost-user queue is polled for the next command before the process sleeps;
     /// 0 never polls
@@ -157,6 +162,8 @@ pub(crate) struct Config {
     pub(crate) swtpm_socket: Option<PathBuf>,
     pub(crate) swtpm_tcp: Option<SocketAddr>,
     pub(crate) socket_path: Option<PathBuf>,
+    /// The descriptor of a socket in place of its path.
+    pub(crate) socket_fd: Option<RawFd>,
     /// The longest time for which the vhost-user queue is polled.
     pub(crate) poll: Duration,
     pub(crate) startup: Startup,
@@ -173,7 +180,7 @@ pub(crate) struct Config {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("nothing to serve on; give --socket-path, --swtpm-socket or --swtpm-tcp")]
+    #[error("nothing to serve on; give --socket-path, --socket-fd, --swtpm-socket or --swtpm-tcp")]
     NoSocket,
     #[error("--startup {startup} powers a TPM on, and --migration incoming waits for one: leave one of them out", startup = .0)]
     NothingToStart(&'static str),
@@ -193,6 +200,7 @@ impl TryFrom<ServeArgs> for Config {
             swtpm_socket,
             swtpm_tcp,
             socket_path,
+            socket_fd,
             poll_us,
             startup,
             physical_presence,
@@ -202,7 +210,8 @@ impl TryFrom<ServeArgs> for Config {
             migration_key,
             log_level: _,
         } = args;
-        if swtpm_socket.is_none() && swtpm_tcp.is_none() && socket_path.is_none() {
+        let vhost_user = socket_path.is_some() || socket_fd.is_some();
+        if swtpm_socket.is_none() && swtpm_tcp.is_none() && !vhost_user {
             return Err(ConfigError::NoSocket);
         }
         if let Some(address) = swtpm_tcp
@@ -224,6 +233,7 @@ impl TryFrom<ServeArgs> for Config {
             swtpm_socket,
             swtpm_tcp,
             socket_path,
+            socket_fd,
             poll: Duration::from_micros(poll_us.into()),
             startup,
             physical_presence,
@@ -254,6 +264,15 @@ mod tests {
         let config = config(&["--swtpm-socket", "c.sock"]).unwrap();
         assert_eq!(config.swtpm_socket, Some("c.sock".into()));
         assert_eq!(config.startup, Startup::None);
+    }
+
+    #[test]
+    fn a_socket_for_monitors_is_a_path_or_a_descriptor() {
+        assert_eq!(config(&["--socket-fd", "3"]).unwrap().socket_fd, Some(3));
+        for wrong in [&["--socket-fd", "3", "--socket-path", "s"][..], &["--socket-fd=-1"]] {
+            let all = ["vhost-device-tpm", "serve", "--state-dir", "d"];
+            assert!(Arguments::try_parse_from(all.iter().chain(wrong)).is_err());
+        }
     }
 
     #[test]

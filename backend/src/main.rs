@@ -4,6 +4,7 @@ mod args;
 mod background;
 mod cancel;
 mod device;
+mod inherited;
 mod keys;
 mod manage;
 mod platform;
@@ -26,6 +27,7 @@ use device::{Device, DeviceError};
 use keys::{KeyError, OperatorKey};
 use manage::ManageError;
 use process::ProcessError;
+use socket::SocketError;
 use store::Access;
 use swtpm::server::{Server, ServerError};
 use timers::{Events, TimersError};
@@ -44,6 +46,8 @@ enum Error {
     Manage(#[from] ManageError),
     #[error("the TPM cannot be started")]
     Device(#[from] DeviceError),
+    #[error("the vhost-user server has no socket")]
+    Socket(#[from] SocketError),
     #[error("the TPM's countdown timers cannot be watched")]
     Timers(#[from] TimersError),
     #[error("the TPM cannot be served")]
@@ -61,6 +65,7 @@ fn serve(args: ServeArgs) -> Result<(), Error> {
         anchor: config.anchor.clone(),
     };
     let migration_key = config.migration_key.as_ref().map(OperatorKey::load).transpose()?;
+    let inherited = config.socket_fd.map(socket::inherit).transpose()?;
     let device = Arc::new(Device::open(config, access, migration_key)?);
     process::abort_on_panic();
     process::assert_presence_on_signal(device.presence())?;
@@ -69,8 +74,9 @@ fn serve(args: ServeArgs) -> Result<(), Error> {
     let stop = process::stop_signals()?;
     let server = Server::bind(config, Arc::clone(&device), stop)?;
     device.start(config.startup)?;
-    if let Some(path) = &config.socket_path {
-        vhost_user::spawn(path, Arc::clone(&device), config.poll)?;
+    let made = config.socket_path.as_deref().map(socket::listen).transpose()?;
+    if let Some(listener) = made.or(inherited) {
+        vhost_user::spawn(listener, Arc::clone(&device), config.poll)?;
     }
     process::ready();
     let background = Background::start(&device);

@@ -9,6 +9,7 @@
 mod common;
 
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -239,6 +240,56 @@ fn a_cancel_is_for_the_command_that_was_started_whenever_it_comes() {
         }
         assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
     }
+}
+
+#[test]
+fn a_socket_that_is_handed_over_outlives_its_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("tpm.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    // As whoever polls it has it.
+    listener.set_nonblocking(true).unwrap();
+    let start = || {
+        let mut daemon = Daemon::spawn(&directory, &["--socket-fd", "0"], |command| {
+            command.stdin(OwnedFd::from(listener.try_clone().unwrap()));
+        });
+        daemon.wait_for("READY");
+        daemon
+    };
+    // A monitor that is there before the process waits for it.
+    let monitor = std::thread::spawn(move || Frontend::connect(FrontendConfig::new(socket)));
+    let daemon = start();
+    let frontend = monitor.join().unwrap().unwrap();
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
+    drop(daemon);
+    wait_until("the loss is noticed", || !frontend.attached());
+    let _daemon = start();
+    wait_until("the process is attached again", || frontend.attached());
+    assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
+}
+
+#[test]
+fn a_descriptor_on_which_nobody_listens_is_refused() {
+    let (connection, _other) = UnixStream::pair().unwrap();
+    let refused = |number: &str, stdin: OwnedFd| {
+        let directory = tempfile::tempdir().unwrap();
+        let daemon = Daemon::spawn(&directory, &["--socket-fd", number], |command| {
+            command.stdin(stdin);
+        });
+        let (status, log) = daemon.end();
+        assert!(!status.success(), "{log}");
+        log
+    };
+    let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+    for stdin in [null(), connection.into()] {
+        let log = refused("0", stdin);
+        assert!(
+            log.contains("descriptor 0 is no UNIX stream socket that listens"),
+            "{log}"
+        );
+    }
+    let log = refused("987", null());
+    assert!(log.contains("descriptor 987 was not handed over"), "{log}");
 }
 
 #[test]

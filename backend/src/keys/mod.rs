@@ -9,7 +9,7 @@ pub(crate) mod envelope;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{FromRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,8 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use cipher::KEY_SIZE;
+
+use crate::inherited;
 
 /// The longest passphrase.
 const MAX_PASSPHRASE: usize = 1024;
@@ -93,7 +95,7 @@ impl OperatorKey {
                 parse_key(&content(file).map_err(read)?).ok_or_else(no_key)
             }
             KeySource::Descriptor(number) => {
-                let file = inherited(*number).map_err(read)?;
+                let file = File::from(inherited::take(*number).map_err(read)?);
                 parse_key(&content(file).map_err(read)?).ok_or_else(no_key)
             }
             KeySource::Credential(name) => {
@@ -145,15 +147,6 @@ fn open(path: &Path, source: &KeySource) -> io::Result<File> {
         );
     }
     Ok(file)
-}
-
-/// Takes a descriptor over that the process was started with.
-fn inherited(number: RawFd) -> io::Result<File> {
-    // Before it is owned: what does not exist must not be closed, either.
-    std::fs::symlink_metadata(format!("/proc/self/fd/{number}"))?;
-    // SAFETY: the descriptor exists. The operator passed it for this purpose, and keys are loaded before the process
-    // opens anything that it keeps, so nothing else owns it.
-    Ok(unsafe { File::from_raw_fd(number) })
 }
 
 /// What a file holds, up to one byte more than any key or passphrase has. The buffer does not grow: growing would leave

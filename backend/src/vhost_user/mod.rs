@@ -6,7 +6,7 @@ mod transfer;
 mod waiting;
 
 use std::io;
-use std::path::Path;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,14 +17,10 @@ use vm_memory::{GuestMemoryAtomic, GuestMemoryMmap};
 
 use self::device::Endpoint;
 use crate::device::Device;
-use crate::socket::{self, SocketError};
 
 /// Why the vhost-user socket could not be served.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VhostUserError {
-    /// The socket could not be made.
-    #[error("the vhost-user server has no socket")]
-    Socket(#[from] SocketError),
     /// No thread, event or memory for a connection.
     #[error("no resources to serve a monitor")]
     Resources(#[source] io::Error),
@@ -33,13 +29,21 @@ pub(crate) enum VhostUserError {
     Daemon(vhost_user_backend::Error),
 }
 
-/// Listens on a socket and serves monitors from a thread of its own, until the process ends.
+/// Serves the monitors that connect to a socket from a thread of its own, until the process ends.
 ///
 /// # Errors
-/// When the socket cannot be made.
-pub(crate) fn spawn(path: &Path, tpm: Arc<Device>, most_poll: Duration) -> Result<JoinHandle<()>, VhostUserError> {
-    let mut listener = Listener::from(socket::listen(path)?);
-    tracing::info!("vhost-user on {}", path.display());
+/// When there are no resources for it.
+pub(crate) fn spawn(
+    listener: UnixListener,
+    tpm: Arc<Device>,
+    most_poll: Duration,
+) -> Result<JoinHandle<()>, VhostUserError> {
+    let address = listener.local_addr().map_err(VhostUserError::Resources)?;
+    match address.as_pathname() {
+        Some(path) => tracing::info!("vhost-user on {}", path.display()),
+        None => tracing::info!("vhost-user on {address:?}"),
+    }
+    let mut listener = Listener::from(listener);
     std::thread::Builder::new()
         .name("vhost-user".to_owned())
         .spawn(move || {
