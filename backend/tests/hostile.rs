@@ -18,13 +18,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use common::{Daemon, GET_RANDOM, Numbers, STARTUP_CLEAR, window};
+use common::virtio::Driver;
+use common::{Daemon, GET_RANDOM, Numbers, STARTUP_CLEAR, SUCCESS, window};
 use crb_interface::frontend::{Frontend, FrontendConfig};
 use crb_interface::layout;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::Signal;
+use vmm_sys_util::eventfd::EventFd;
 
 /// Where the window is in the guest, and in the address space that the monitor says it has.
 const BASE: u64 = layout::PC_BASE;
@@ -347,5 +351,20 @@ fn guests_that_mean_harm_leave_the_process_serving() {
         }
     }
     drop(frontend);
+    server.serves();
+}
+
+/// A monitor that never takes the daemon's signals, and whose descriptor makes writers wait when it is full.
+#[test]
+fn a_signal_that_would_block_holds_nothing_up() {
+    let mut server = Server::start();
+    let full = EventFd::new(0).unwrap();
+    full.write(u64::MAX - 1).unwrap();
+    let mut driver = Driver::attach_with(&server.socket, &full);
+    assert_eq!(driver.run(&STARTUP_CLEAR), SUCCESS);
+    for _ in 0..3 {
+        assert_eq!(driver.run(&GET_RANDOM).len(), 20);
+    }
+    drop(driver);
     server.serves();
 }

@@ -11,7 +11,7 @@ use crb_interface::{Action, Config, Control, Crb, LocalMemory, SharedMemory};
 use vhost::vhost_user::message::{
     VhostTransferStateDirection, VhostTransferStatePhase, VhostUserProtocolFeatures, VhostUserVirtioFeatures,
 };
-use vhost_user_backend::{VhostUserBackend, VringMutex, VringT};
+use vhost_user_backend::{VhostUserBackend, VringT};
 use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
 use virtio_queue::{DescriptorChain, QueueT};
 use vm_memory::{Bytes, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
@@ -22,6 +22,7 @@ use tpm_engine::ResponseBuffer;
 
 use super::memory;
 use super::transfer::Transfer;
+use super::vring::Vring;
 use super::waiting::{Last, Waiting};
 use crate::device::{Device, StateError};
 use crate::process;
@@ -34,8 +35,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// The response to a command that was cancelled before it began: TPM_RC_CANCELED.
 const CANCELED: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x09";
 
-type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
-type Vring = VringMutex<Memory>;
+pub(super) type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
 
 /// A CRB window and where it is in the guest.
 struct Window {

@@ -3,6 +3,7 @@
 mod device;
 mod memory;
 mod transfer;
+mod vring;
 mod waiting;
 
 use std::io;

@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod scene;
+pub(crate) mod virtio;
 pub(crate) mod window;
 
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};
