@@ -6,6 +6,7 @@ mod cancel;
 mod device;
 mod inherited;
 mod keys;
+mod log;
 mod manage;
 mod platform;
 mod process;
@@ -107,7 +108,7 @@ fn run(command: Command) -> Result<(), Error> {
 
 fn main() -> ExitCode {
     let command = Arguments::parse().command;
-    process::log_to_stderr(match &command {
+    log::to_stderr(match &command {
         Command::Serve(args) => args.log_level,
         _ => LogLevel::Info,
     });

@@ -1,4 +1,4 @@
-//! What the daemon does as a process: signals, readiness, logs, and keeping its memory to itself.
+//! What the daemon does as a process: signals, readiness, and keeping its memory to itself.
 
 use std::error::Error;
 use std::io;
@@ -12,7 +12,6 @@ use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use tracing::{error, warn};
-use tracing_subscriber::filter::LevelFilter;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProcessError {
@@ -20,16 +19,6 @@ pub(crate) enum ProcessError {
     CoreDumps(#[source] io::Error),
     #[error("the signals that the daemon acts on cannot be caught")]
     Signals(#[source] io::Error),
-}
-
-/// Logs go to stderr, without colours where that is no terminal.
-pub(crate) fn log_to_stderr(level: impl Into<LevelFilter>) {
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .with_max_level(level.into())
-        .with_target(false)
-        .init();
 }
 
 /// Keeps keys out of core dumps and from debuggers of the same user, and what the process makes from other users.

@@ -368,3 +368,21 @@ fn a_signal_that_would_block_holds_nothing_up() {
     drop(driver);
     server.serves();
 }
+
+#[test]
+fn a_guest_does_not_fill_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("tpm.sock");
+    let daemon = Daemon::start(&directory, &["--socket-path", socket.to_str().unwrap()]);
+    let driver = Driver::attach(&socket);
+    // More commands than the queue has room for: each kick is a complaint.
+    driver.claim(1000);
+    for _ in 0..2000 {
+        driver.kick();
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    daemon.signal(Signal::TERM);
+    let (_, log) = daemon.end();
+    let lines = log.lines().count();
+    assert!((1..100).contains(&lines), "{lines} lines: {log}");
+}
