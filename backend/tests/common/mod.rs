@@ -129,8 +129,10 @@ pub(crate) fn program(args: &[&str]) -> Command {
     command
         .arg("serve")
         .args(args)
-        .stderr(Stdio::piped())
-        .stdin(Stdio::null());
+        .stdin(Stdio::null())
+        // Not that of the tests: whoever reads it to its end would wait for a daemon that was left behind.
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     command
 }
 
