@@ -85,6 +85,8 @@ pub(crate) struct Store {
     /// What tells the root record from others of its generation.
     fingerprint: [u8; 32],
     protection: Protection,
+    /// The records as they were when the state was opened, until they are taken or changed.
+    opened: Option<Records>,
     anchor: Option<Box<dyn Anchor>>,
     /// `None` for a state that is not served.
     acknowledged: Option<Acknowledged>,
@@ -140,6 +142,7 @@ impl Store {
                 head: Head::new(new_number()?, None),
                 fingerprint: root::fingerprint(&[]),
                 protection: Protection::Plain,
+                opened: Some(in_the_clear(found)),
                 anchor: None,
                 acknowledged: None,
                 failing: false,
@@ -149,8 +152,8 @@ impl Store {
         };
         let fingerprint = root::fingerprint(&root);
         let Root { head, sealing } = Root::parse(&root).map_err(|error| damaged(error.into()))?;
-        let protection = match (sealing, key) {
-            (None, None) => Protection::Plain,
+        let (protection, opened) = match (sealing, key) {
+            (None, None) => (Protection::Plain, in_the_clear(found)),
             (None, Some(_)) => return Err(OpenError::Plain(path())),
             (Some(_), None) => return Err(OpenError::NoKey(path())),
             (Some(sealing), Some(key)) => {
@@ -163,12 +166,13 @@ impl Store {
                     .map(|(name, row)| vault::tag(row).map(|tag| (name.clone(), tag)))
                     .collect::<Option<Tags>>()
                     .ok_or_else(mixed)?;
-                if !vault.is_root_of(&sealing, &tags)
-                    || !found.iter().all(|(name, row)| vault.open(&head, name, row).is_some())
-                {
+                if !vault.is_root_of(&sealing, &tags) {
                     return Err(mixed());
                 }
-                Protection::Sealed { vault, tags }
+                let open = |(name, row): (Vec<u8>, Vec<u8>)| vault.open(&head, &name, &row).map(|value| (name, value));
+                let records = found.into_iter().map(open).collect::<Option<Records>>();
+                let records = records.ok_or_else(mixed)?;
+                (Protection::Sealed { vault, tags }, records)
             }
         };
         Ok(Self {
@@ -176,6 +180,7 @@ impl Store {
             head,
             fingerprint,
             protection,
+            opened: Some(opened),
             anchor: None,
             acknowledged: None,
             failing: false,
@@ -201,10 +206,15 @@ impl Store {
     }
 
     fn records(&mut self) -> Result<Records, Cause> {
-        let rows = self.rows.read()?.into_iter().filter(|(name, _)| name != ROOT);
+        if let Some(records) = self.opened.take() {
+            return Ok(records);
+        }
+        let mut rows = self.rows.read()?;
+        rows.remove(ROOT);
         match &self.protection {
-            Protection::Plain => Ok(rows.map(|(name, row)| (name, Zeroizing::new(row))).collect()),
+            Protection::Plain => Ok(in_the_clear(rows)),
             Protection::Sealed { vault, .. } => rows
+                .into_iter()
                 .map(|(name, row)| match vault.open(&self.head, &name, &row) {
                     Some(value) => Ok((name, value)),
                     None => Err(format!("record {name:02x?} was changed").into()),
@@ -220,6 +230,9 @@ impl Store {
             .generation
             .checked_add(1)
             .ok_or("it has no generations left")?;
+        if !changes.is_empty() {
+            self.opened = None;
+        }
         let (rows, new) = self.protection.rows(&head, changes)?;
         let undo = self.rows.write(&rows)?;
         let mark = Mark {
@@ -290,6 +303,12 @@ impl NvStore for Store {
         self.failing = done.is_err();
         done.map_err(|error| StoreError(error.to_string()))
     }
+}
+
+/// The records of a state that is not encrypted.
+fn in_the_clear(rows: Stored) -> Records {
+    let record = |(name, row)| (name, Zeroizing::new(row));
+    rows.into_iter().map(record).collect()
 }
 
 fn put(name: &[u8], value: Vec<u8>) -> Change {
