@@ -300,9 +300,10 @@ impl Device {
         self.lock().powered
     }
 
-    /// The end of the process: what is written only then is written.
-    pub(crate) fn stop(&self) -> Result<(), DeviceError> {
-        self.power_off().map_err(DeviceError::Flush)
+    /// The end of the process: what is written only then is written. Says whether the TPM is still here.
+    pub(crate) fn stop(&self) -> Result<bool, DeviceError> {
+        self.power_off().map_err(DeviceError::Flush)?;
+        Ok(!self.lock().moving.gone)
     }
 
     pub(crate) fn locality(&self) -> u8 {

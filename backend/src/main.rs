@@ -86,9 +86,12 @@ fn serve(args: ServeArgs) -> Result<(), Error> {
     if let Some(background) = background {
         background.stop(&device);
     }
-    device.stop()?;
+    let here = device.stop()?;
     served?;
-    info!("stopped; all state is on disk");
+    match here {
+        true => info!("stopped; all state is on disk"),
+        false => info!("stopped; the TPM was handed over and lives elsewhere"),
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod common;
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 
 use common::{
     Control, Daemon, Data, GET_RANDOM, NO_POWER, NOT_STARTED, STARTUP_CLEAR, counter, define_counter, increment,
@@ -134,6 +135,74 @@ fn a_guest_goes_on_at_the_destination_and_the_source_refuses() {
     assert_eq!(counter(&mut data), 1);
 }
 
+/// What a TPM that was handed over leaves behind is served by nobody who does not say what it is.
+#[test]
+fn what_a_tpm_leaves_behind_is_refused_until_it_comes_back_or_is_restored() {
+    for end in [Signal::TERM, Signal::KILL] {
+        let (a, source, mut control, mut data) = busy(&[]);
+        define_counter(&mut data);
+        let parts = take(&mut control);
+        source.signal(end);
+        let (_, log) = source.end();
+        assert_eq!(
+            log.contains("handed over and lives elsewhere"),
+            end == Signal::TERM,
+            "{log}"
+        );
+        assert!(!log.contains("all state is on disk"), "{log}");
+        for args in [
+            &[][..],
+            &["--startup", "clear"],
+            &["--migration", "release-lock-outgoing"],
+        ] {
+            let (status, log) = Daemon::spawn(&a, args, |_| {}).end();
+            assert_eq!(status.code(), Some(1), "{log}");
+            assert!(log.contains("was handed over to another daemon"), "{log}");
+            assert!(
+                log.contains("--migration incoming") && log.contains("`vhost-device-tpm restore`"),
+                "{log}"
+            );
+        }
+        // The machine comes back, and until then there is no TPM.
+        let daemon = Daemon::start(&a, &["--migration", "incoming"]);
+        let mut control = daemon.control();
+        let mut data = control.attach();
+        assert_eq!(init(&mut control), FAIL);
+        assert_eq!(data.run(&GET_RANDOM), NO_POWER);
+        assert_eq!(put(&mut control, &parts), SUCCESS);
+        finish(&mut data);
+        assert_eq!(counter(&mut data), 1);
+        daemon.signal(end);
+        daemon.end();
+        let daemon = Daemon::start(&a, &[]);
+        // It is handed over once more, and never arrives.
+        let (mut control, _data) = daemon.attach();
+        take(&mut control);
+        daemon.signal(end);
+        daemon.end();
+        let state = a.path().join("tpm");
+        let mut restore = Command::new(env!("CARGO_BIN_EXE_vhost-device-tpm"));
+        let restored = restore.arg("restore").arg("--state-dir").arg(state).output().unwrap();
+        assert!(restored.status.success(), "{restored:?}");
+        Daemon::start(&a, &["--startup", "clear"]);
+    }
+}
+
+#[test]
+fn a_tpm_that_was_taken_back_is_served_on_after_a_crash() {
+    let (a, source, mut control, mut data) = busy(&[]);
+    define_counter(&mut data);
+    take(&mut control);
+    assert_eq!(lock_storage(&mut control), SUCCESS);
+    assert_eq!(data.run(&increment())[6..10], SUCCESS);
+    take(&mut control);
+    assert_eq!(init(&mut control), SUCCESS);
+    source.signal(Signal::KILL);
+    source.end();
+    let again = Daemon::start(&a, &["--startup", "clear"]);
+    assert_eq!(counter(&mut again.control().attach()), 2);
+}
+
 #[test]
 fn a_migration_that_fails_leaves_the_source_in_charge() {
     let (_a, _source, mut control, mut data) = busy(&[]);
@@ -235,6 +304,9 @@ fn two_daemons_hand_over_one_directory() {
     // One that succeeds.
     let parts = take(&mut control);
     source.wait_for("its state directory given up");
+    let (status, log) = Daemon::spawn(&a, &[], |_| {}).end();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("was handed over to another daemon"), "{log}");
     assert_eq!(put(&mut there, &parts), SUCCESS);
     finish(&mut data_there);
     assert_eq!(data_there.run(&increment())[6..10], SUCCESS);

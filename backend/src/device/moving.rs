@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tpm_engine::{MAX_SNAPSHOT_SIZE, Snapshot, Tpm};
-use tracing::info;
+use tracing::{error, info};
 use zeroize::Zeroizing;
 
 use super::{Device, State, StateError};
 use crate::keys::envelope::{Purpose, is_envelope};
+use crate::process::chain;
 
 /// The largest part that another daemon can have sent: the state, and what sealing adds.
 pub(crate) const MAX_PART_SIZE: usize = MAX_SNAPSHOT_SIZE + 1024;
@@ -170,9 +171,17 @@ impl Device {
         Ok(blob)
     }
 
-    /// From now on the TPM is not here.
+    /// From now on the TPM is not here, nor in a daemon that is started on its directory later.
     fn go(&self, state: &mut State) {
         state.moving.gone = true;
+        // A disk that fails is a reason to hand the TPM over, and none to keep it.
+        if let Err(error) = state.lease.set_moved(true) {
+            error!(
+                "that the TPM was handed over could not be noted in its state directory; let no daemon serve what it left \
+                 there: {}",
+                chain(&error)
+            );
+        }
         if self.release {
             state.lease.give_up();
             info!(
@@ -195,7 +204,9 @@ impl Device {
             }
             state.lease.renew(store);
         }
-        if std::mem::take(&mut state.moving.gone) {
+        if state.moving.gone {
+            state.lease.set_moved(false)?;
+            state.moving.gone = false;
             info!("the TPM that was handed over is back");
             self.timers.notify_one();
             self.job_is_due.notify_one();

@@ -98,7 +98,9 @@ impl Opener {
     /// Loads the directory's TPM, or makes one if there is none.
     pub(super) fn load_or_make(&self) -> Result<(Tpm, Lease), StateError> {
         let path = &self.path;
-        let lease = Lease::new(self.store()?);
+        let store = self.store()?;
+        store.check_here()?;
+        let lease = Lease::new(store);
         let tpm = match Tpm::load(self.platform(&lease)) {
             Err(StartError::NotManufactured) => {
                 store::may_be_made(path)?;

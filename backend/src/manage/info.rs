@@ -22,13 +22,14 @@ impl Info<'_> {
     pub(super) fn to_text(&self) -> String {
         let instance = self.head.instance.as_ref();
         format!(
-            "directory   {}\ntpm         {}\nprofile     {}\ninstance    {}\nencrypted   {}\nanchored    {}\ngeneration  {}\nrecords     {}\n",
+            "directory   {}\ntpm         {}\nprofile     {}\ninstance    {}\nencrypted   {}\nanchored    {}\nmoved       {}\ngeneration  {}\nrecords     {}\n",
             self.directory.display(),
             self.number(),
             self.profile,
             instance.map_or("none", |instance| instance.as_str()),
             yes_or_no(self.encrypted),
             yes_or_no(self.head.anchored),
+            yes_or_no(self.head.moved),
             self.head.generation,
             self.records
         )
@@ -38,7 +39,7 @@ impl Info<'_> {
         // The names of instances need no escapes.
         let instance = self.head.instance.as_ref();
         format!(
-            "{{\"directory\":{},\"tpm\":\"{}\",\"profile\":\"{}\",\"instance\":{},\"encrypted\":{},\"anchored\":{},\"generation\":{},\
+            "{{\"directory\":{},\"tpm\":\"{}\",\"profile\":\"{}\",\"instance\":{},\"encrypted\":{},\"anchored\":{},\"moved\":{},\"generation\":{},\
              \"records\":{}}}\n",
             quoted(&self.directory.to_string_lossy()),
             self.number(),
@@ -46,6 +47,7 @@ impl Info<'_> {
             instance.map_or("null".to_owned(), |instance| format!("\"{instance}\"")),
             self.encrypted,
             self.head.anchored,
+            self.head.moved,
             self.head.generation,
             self.records
         )

@@ -176,7 +176,9 @@ pub(crate) fn export(args: ExportArgs) -> Result<(), ManageError> {
     if output.symlink_metadata().is_ok() {
         return Err(ManageError::Exists(output));
     }
-    let (_directory, contents) = open_newest(&state_dir, key.as_ref())?.into_contents()?;
+    let store = open_newest(&state_dir, key.as_ref())?;
+    store.check_here()?;
+    let (_directory, contents) = store.into_contents()?;
     let sealed = transfer
         .seal(Purpose::Export, &contents.to_bytes())
         .map_err(ManageError::Seal)?;
@@ -235,7 +237,7 @@ fn open(path: &Path, key: Option<&OperatorKey>) -> Result<Store, ManageError> {
     Ok(Store::open_any(directory, key)?)
 }
 
-/// As [`open`]; an older state than the TPM has answered from is refused as the daemon refuses it.
+/// As [`open`]; an older state than the TPM has answered from is refused, as the daemon refuses it.
 fn open_newest(path: &Path, key: Option<&OperatorKey>) -> Result<Store, ManageError> {
     let store = open(path, key)?;
     store.check_acknowledged()?;

@@ -25,6 +25,22 @@ impl Store {
         }
     }
 
+    /// Checks that the TPM was not handed over to another daemon.
+    pub(crate) fn check_here(&self) -> Result<(), OpenError> {
+        match self.head.moved {
+            true => Err(OpenError::Moved(self.directory.path().to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    /// Notes, durably, that the TPM was handed over to another daemon, or that it is here after all.
+    pub(super) fn set_moved(&mut self, moved: bool) -> Result<(), OpenError> {
+        match self.head.moved == moved {
+            true => Ok(()),
+            false => self.change_head(|head| head.moved = moved),
+        }
+    }
+
     /// Makes a state that is nobody's this instance's.
     pub(super) fn claim(&mut self, given: Option<&InstanceId>) -> Result<(), OpenError> {
         match (&self.head.instance, given) {
@@ -145,11 +161,13 @@ impl Store {
             .map_err(|cause| OpenError::Write(self.directory.state(), cause))
     }
 
-    /// Makes the state, as it is, that of another instance, or nobody's, and the newest for an anchor, or for none.
+    /// Makes the state, as it is, that of another instance, or nobody's, the newest for an anchor, or for none, and its TPM
+    /// one that lives here.
     pub(crate) fn keep(&mut self, instance: Option<InstanceId>, anchor: Option<&Path>) -> Result<(), OpenError> {
         self.change_head(|head| {
             head.instance = instance;
             head.anchored = anchor.is_some();
+            head.moved = false;
         })?;
         Acknowledged::reset(self.directory.path(), &self.mark())
             .map_err(|error| OpenError::Acknowledged(self.directory.path().to_owned(), error))?;

@@ -103,6 +103,14 @@ pub(crate) enum OpenError {
     },
     #[error("the file {ACKNOWLEDGED} in {directory} cannot be written", directory = .0.display())]
     Acknowledged(PathBuf, #[source] io::Error),
+    #[error(
+        "the TPM in {directory} was handed over to another daemon, with its machine, and this is what it left behind. If the \
+         machine comes back, by a migration or from a file that it was saved to, start with --migration incoming; if it \
+         never arrived elsewhere and never will, take its TPM back with `vhost-device-tpm restore`; otherwise remove the \
+         directory",
+        directory = .0.display()
+    )]
+    Moved(PathBuf),
     #[error("the anchor {anchor} cannot be read or written", anchor = .0.display())]
     Anchor(PathBuf, #[source] io::Error),
     #[error(

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tpm_engine::platform::{Change, NvStore, Record, StoreError};
 
-use super::Store;
+use super::{OpenError, Store};
 
 /// The store of a TPM, shared by the engine, which reads and writes, and the device, which may give it up.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,14 @@ impl Lease {
     /// Goes on with a store that was opened anew.
     pub(crate) fn renew(&self, store: Store) {
         *self.lock() = Some(store);
+    }
+
+    /// Notes, durably, whether the TPM was handed over; in a store that was given up there is nothing to note any more.
+    pub(crate) fn set_moved(&self, moved: bool) -> Result<(), OpenError> {
+        match &mut *self.lock() {
+            Some(store) => store.set_moved(moved),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn is_held(&self) -> bool {

@@ -293,7 +293,12 @@ impl NvStore for Store {
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let done = self.advance(self.head.clone(), changes);
+        // Only a TPM that is here changes.
+        let here = Head {
+            moved: false,
+            ..self.head.clone()
+        };
+        let done = self.advance(here, changes);
         match &done {
             Err(error) if !self.failing => error!("the TPM's state could not be written: {error}"),
             // A guest can try as often as it likes.

@@ -17,6 +17,7 @@ pub(super) const ROOT: &[u8] = &[0];
 const VERSION: u8 = 1;
 const ENCRYPTED: u8 = 1;
 const ANCHORED: u8 = 2;
+const MOVED: u8 = 4;
 
 /// The number of a TPM or of a key: random, and so of one only.
 pub(crate) type Number = [u8; 16];
@@ -32,6 +33,8 @@ pub(crate) struct Head {
     pub(crate) instance: Option<InstanceId>,
     /// A counter that is kept elsewhere tells whether the state is the newest.
     pub(crate) anchored: bool,
+    /// The TPM was handed over to another daemon: this is a copy that is not to be served.
+    pub(crate) moved: bool,
 }
 
 impl Head {
@@ -42,6 +45,7 @@ impl Head {
             generation: 0,
             instance,
             anchored: false,
+            moved: false,
         }
     }
 
@@ -65,9 +69,12 @@ impl Head {
             generation,
             instance,
             anchored,
+            moved,
         } = self;
         let instance = instance.as_ref().map_or("", InstanceId::as_str);
-        let mut bytes = vec![VERSION, flags | if *anchored { ANCHORED } else { 0 }];
+        let anchored = if *anchored { ANCHORED } else { 0 };
+        let moved = if *moved { MOVED } else { 0 };
+        let mut bytes = vec![VERSION, flags | anchored | moved];
         bytes.extend_from_slice(tpm);
         bytes.extend_from_slice(&generation.to_be_bytes());
         bytes.push(u8::try_from(instance.len()).expect("an instance's name has 128 bytes at most"));
@@ -123,8 +130,9 @@ impl<'a> Root<'a> {
             generation: u64::from_be_bytes(*generation),
             instance,
             anchored: flags & ANCHORED != 0,
+            moved: flags & MOVED != 0,
         };
-        let sealing = match flags & !ANCHORED {
+        let sealing = match flags & !(ANCHORED | MOVED) {
             0 if rest.len() == size_of::<Number>() => None,
             ENCRYPTED => {
                 let (data_key, digest) = rest.split_first_chunk()?;
@@ -152,12 +160,13 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         for instance in [None, Some("a-1".parse().unwrap())] {
-            for anchored in [false, true] {
+            for (anchored, moved) in [(false, false), (true, false), (false, true), (true, true)] {
                 let head = Head {
                     tpm: [7; 16],
                     generation: 1 << 40,
                     instance: instance.clone(),
                     anchored,
+                    moved,
                 };
                 let plain = head.to_plain(&[3; 16]);
                 assert_eq!(
