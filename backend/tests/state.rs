@@ -12,7 +12,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use common::{Daemon, counter, define_counter, increment};
 use rustix::process::Signal;
@@ -190,6 +191,66 @@ fn a_key_is_changed_while_the_tpm_is_served() {
     assert_eq!(place.value(&["--key-file", &two]), 2);
     place.done("rekey", "tpm", &served);
     assert_eq!(place.value(&["--key-file", &one]), 2);
+}
+
+/// Two processes replace `state.key` at once. Whichever is first, the state that is there afterwards opens with the key
+/// that the operator was told of.
+#[test]
+fn a_key_is_changed_while_a_copy_becomes_a_clone() {
+    let (mut cloned, mut refused) = (0, 0);
+    for round in 0..24 {
+        let place = Place::new();
+        let (one, two, words) = (place.text("one"), place.text("two"), place.text("words"));
+        place.make(&["--key-file", &one, "--instance-id", "vm-1"]);
+        let old = place.number("tpm", &["--key-file", &one]);
+        let start = |command: &str, args: &[&str]| {
+            let mut process = Command::new(env!("CARGO_BIN_EXE_vhost-device-tpm"));
+            process
+                .arg(command)
+                .arg("--state-dir")
+                .arg(place.path("tpm"))
+                .args(args);
+            process.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        // A passphrase takes long to be made a key of, in the middle of it all.
+        let (new, key): ([_; 2], _) = match round % 3 {
+            0 => (["--new-passphrase-file", &words], ["--passphrase-file", &*words]),
+            _ => (["--new-key-file", &two], ["--key-file", &*two]),
+        };
+        let rekey = || start("rekey", &[&["--key-file", &one], &new[..]].concat());
+        let clone = || match round % 2 {
+            0 => start("clone", &["--key-file", &one, "--instance-id", "vm-2"]),
+            _ => start("rekey", &["--key-file", &one, "--new-key-file", &one, "--new-data-key"]),
+        };
+        // So that each is in the middle of the other sometimes.
+        let pause = || std::thread::sleep(Duration::from_millis(4 * (round / 6)));
+        let (rekey, clone) = if round % 4 < 2 {
+            let rekey = rekey();
+            pause();
+            (rekey, clone())
+        } else {
+            let clone = clone();
+            pause();
+            (rekey(), clone)
+        };
+        let [rekey, clone] = [rekey, clone].map(|process| process.wait_with_output().unwrap());
+        let log = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(rekey.status.success(), "{round}: {}", log(&rekey));
+        match clone.status.success() {
+            true => cloned += 1,
+            false => {
+                refused += 1;
+                assert!(
+                    log(&clone).contains("cannot be opened with the key"),
+                    "{round}: {}",
+                    log(&clone)
+                );
+            }
+        }
+        let is_new = clone.status.success() && round % 2 == 0;
+        assert_eq!(place.number("tpm", &key) != old, is_new, "{round}: {}", log(&clone));
+    }
+    println!("{cloned} went before the change of the key, {refused} after");
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! The file that holds the key of a state's records, sealed with the operator's key.
 //!
 //! The operator's key seals this one small file and nothing else: it is changed by replacing the file, also while a
-//! daemon serves the TPM, which has read the file and reads it no more.
+//! daemon serves the TPM, which has read the file and reads it no more. Whoever replaces it holds a lock of its own, since
+//! the directory's is the daemon's.
 
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::directory::{self, DATA_KEY};
+use super::directory::{self, DATA_KEY, DATA_KEY_LOCK};
 use super::error::OpenError;
 use super::root::Number;
 use crate::keys::OperatorKey;
@@ -18,6 +21,23 @@ use crate::keys::envelope::{EnvelopeError, Purpose};
 pub(super) struct DataKey {
     pub(super) number: Number,
     pub(super) key: Zeroizing<[u8; KEY_SIZE]>,
+}
+
+/// Holds others off the file between what is read of it and what is written in its place.
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits until nobody else has it. It is a file of its own: the one that it is about is another after each change.
+    pub(super) fn take(directory: &Path) -> Result<Self, OpenError> {
+        let path = directory.join(DATA_KEY_LOCK);
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false).mode(0o600);
+        let locked = options.open(&path).and_then(|file| file.lock().map(|()| file));
+        let file = locked.map_err(|error| OpenError::Lock(path, error))?;
+        Ok(Self { _file: file })
+    }
 }
 
 const ENTRY_SIZE: usize = size_of::<Number>() + KEY_SIZE;
@@ -68,6 +88,7 @@ impl DataKey {
 
 /// Seals the keys that the directory holds with another key of the operator.
 pub(crate) fn rekey(directory: &Path, old: &OperatorKey, new: &OperatorKey) -> Result<(), OpenError> {
+    let _lock = Lock::take(directory)?;
     let keys = DataKey::read(directory, old)?;
     DataKey::write(directory, new, &keys.iter().collect::<Vec<_>>())
 }

@@ -13,6 +13,8 @@ use super::error::OpenError;
 pub(super) const STATE: &str = "state.redb";
 /// The key of the database's records, sealed with the operator's key.
 pub(super) const DATA_KEY: &str = "state.key";
+/// Locked by whoever replaces that.
+pub(super) const DATA_KEY_LOCK: &str = "state.key.lock";
 /// There since the directory has held a TPM: a state that is missing later is damage, not a TPM still to be made.
 pub(super) const MARKER: &str = "manufactured";
 /// The mark of the newest commit that was answered.

@@ -416,15 +416,18 @@ fn write(
 ) -> Result<(Rows, Stored), OpenError> {
     let path = directory.state();
     let failed = |cause| OpenError::New(path.clone(), cause);
-    Acknowledged::forget(directory.path()).map_err(|error| failed(error.into()))?;
+    let forget = || Acknowledged::forget(directory.path()).map_err(|error| failed(error.into()));
     let Contents { head, records } = contents;
     let changes: Vec<Change> = records.iter().map(|(name, value)| put(name, value.to_vec())).collect();
     let Some(operator) = key else {
         let (rows, _) = Protection::Plain.rows(head, &changes).map_err(failed)?;
+        forget()?;
         return Rows::make(Box::new(state_file(directory)), &rows).map_err(failed);
     };
     let new = DataKey::generate()?;
     let rows = seal(&Vault::new(&new), head, &mut Tags::new(), &changes).map_err(failed)?;
+    // Until the last key is written: what a `rekey` in between puts there would be without the new one.
+    let _lock = data_key::Lock::take(directory.path())?;
     let kept = match old {
         Some(old) => DataKey::read(directory.path(), old)?,
         None => Vec::new(),
@@ -434,6 +437,7 @@ fn write(
         operator,
         &[&new].into_iter().chain(&kept).collect::<Vec<_>>(),
     )?;
+    forget()?;
     let made = Rows::make(Box::new(state_file(directory)), &rows).map_err(failed)?;
     if !kept.is_empty() {
         DataKey::write(directory.path(), operator, &[&new])?;
