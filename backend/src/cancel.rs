@@ -76,6 +76,12 @@ impl Cancel {
         }
     }
 
+    /// Forgets a request for a command that waits, unless there is one.
+    pub(crate) fn forget_unless(&self, waits: impl FnOnce() -> bool) {
+        let mut requests = self.lock();
+        requests.waiting = requests.waiting && waits();
+    }
+
     /// Cancels the command that runs or was taken, if it is still the one that the request is for.
     pub(crate) fn request_if(&self, is_for_it: impl FnOnce() -> bool) {
         let mut requests = self.lock();
@@ -149,6 +155,19 @@ mod tests {
         cancel.request(|| false);
         cancel.stop_running();
         cancel.taking(|| (false, ()));
+        assert!(!is_cancelled(&cancel, &flag));
+    }
+
+    #[test]
+    fn a_request_for_nothing_can_be_forgotten() {
+        let (cancel, flag) = cancel();
+        cancel.request(|| true);
+        cancel.forget_unless(|| true);
+        assert!(is_cancelled(&cancel, &flag));
+        cancel.forget_unless(|| true);
+        assert!(!is_cancelled(&cancel, &flag));
+        cancel.request(|| true);
+        cancel.forget_unless(|| false);
         assert!(!is_cancelled(&cancel, &flag));
     }
 

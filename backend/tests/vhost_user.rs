@@ -14,10 +14,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use common::virtio::Driver;
 use common::window::{answer, code, read32, start, transact, write32};
 use common::{CANCELED, Daemon, STARTUP_CLEAR, flush, scene, slow_primary};
 use crb_interface::frontend::{Frontend, FrontendConfig, FrontendError};
-use crb_interface::layout;
+use crb_interface::{Control, layout};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -253,6 +254,61 @@ fn a_cancel_is_for_the_command_that_was_started_whenever_it_comes() {
         assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
     }
     assert!(cancelled > 0, "no request has reached a command that runs");
+}
+
+#[test]
+fn a_cancel_of_a_virtio_driver_is_for_the_command_that_it_finds() {
+    let server = Server::start();
+    let mut driver = Driver::attach(&server.socket());
+    assert_eq!(driver.run(&STARTUP_CLEAR), common::SUCCESS);
+    for round in 0..4 {
+        // The daemon has not been told of the command yet.
+        let number = driver.submitted();
+        driver.submit(&slow_primary(round));
+        driver.control(Control::Cancel);
+        driver.submit(GET_RANDOM);
+        driver.kick();
+        assert_eq!(driver.answer(number), CANCELED);
+        assert_eq!(driver.answer(number + 1).len(), 28);
+        // There is none.
+        driver.control(Control::Cancel);
+        driver.submit(&slow_primary(100));
+        driver.kick();
+        let response = driver.answer(number + 2);
+        assert_eq!(code(&response), 0);
+        assert_eq!(driver.run(&flush(&response)), common::SUCCESS);
+    }
+    let mut cancelled = 0;
+    for round in 10..40 {
+        let number = driver.submitted();
+        driver.submit(&slow_primary(round));
+        driver.kick();
+        driver.control(Control::Cancel);
+        let response = driver.answer(number);
+        if response == CANCELED {
+            cancelled += 1;
+        } else {
+            assert_eq!(driver.run(&flush(&response)), common::SUCCESS);
+        }
+        assert_eq!(driver.run(GET_RANDOM).len(), 28);
+    }
+    assert!(cancelled > 0, "no request has reached a command that runs");
+}
+
+#[test]
+fn a_cancel_before_the_queue_is_used_is_for_the_command_in_it() {
+    let server = Server::start();
+    let daemon = server.daemon.as_ref().unwrap();
+    let mut data = daemon.control().attach();
+    for round in 0..10 {
+        let mut driver = Driver::attach(&server.socket());
+        assert_eq!(data.run(&STARTUP_CLEAR), common::SUCCESS);
+        driver.submit(&slow_primary(round));
+        driver.control(Control::Cancel);
+        driver.kick();
+        assert_eq!(driver.answer(0), CANCELED);
+        assert_eq!(driver.run(GET_RANDOM).len(), 28);
+    }
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub(super) struct Endpoint {
     config: Crb<LocalMemory>,
     worker: Mutex<Worker>,
     window: Mutex<Option<Arc<Window>>>,
+    /// Queue 0, since it was first looked at.
+    queue: Mutex<Option<Vring>>,
     /// The queue was stopped and not used since.
     stopped: AtomicBool,
     /// The TPM was saved by this monitor, which can go on with it by starting the queue again.
@@ -96,7 +98,8 @@ impl Endpoint {
                 buffers: Buffers::new(),
                 waiting: Waiting::new(most_poll),
             }),
-            window: Mutex::new(None),
+            window: Mutex::default(),
+            queue: Mutex::default(),
             stopped: AtomicBool::new(true),
             departed: AtomicBool::new(false),
             transfer: Mutex::default(),
@@ -108,78 +111,62 @@ impl Endpoint {
     fn serve_one(&self, worker: &mut Worker, vring: &Vring) -> io::Result<bool> {
         let Some(memory) = &worker.memory else { return Ok(false) };
         let memory = memory.memory();
-        let chain = vring.get_mut().get_queue_mut().pop_descriptor_chain(memory.clone());
-        let Some(chain) = chain else { return Ok(false) };
+        let Worker { window, buffers, .. } = worker;
+        // A request to cancel finds the command in the queue or in our hands, never in between.
+        let popped = self.tpm.cancel().taking(|| {
+            let chain = vring.get_mut().get_queue_mut().pop_descriptor_chain(memory.clone());
+            let Some(chain) = chain else { return (false, None) };
+            let window = window.as_ref().filter(|window| window.holds(&chain));
+            let taken = match window {
+                Some(window) => window.crb.take_command(&mut buffers.command),
+                // A virtio-tpm driver knows no localities.
+                None => Some((0, read_command(&memory, &chain, &mut buffers.command))),
+            };
+            (taken.is_some(), Some((chain, window, taken)))
+        });
+        let Some((chain, window, taken)) = popped else {
+            return Ok(false);
+        };
         let head = chain.head_index();
-        let in_window = worker.window.as_ref().filter(|window| window.holds(&chain)).cloned();
-        if let Some(window) = in_window {
+        if let Some(window) = window {
             vring.add_used(head, 0).map_err(io::Error::other)?;
-            self.serve_window(&window.crb, &mut worker.buffers);
+            if let Some((locality, len)) = taken {
+                self.execute_in(&window.crb, locality, len, buffers);
+            }
             if window.crb.wants_signal() {
                 vring.signal_used_queue()?;
             }
         } else {
-            let used = self.serve_chain(&memory, chain, &mut worker.buffers);
+            let (locality, len) = taken.unwrap_or_default();
+            let command = buffers.command.get(..len).unwrap_or_default();
+            let response = self.tpm.execute(locality, command, &mut buffers.response);
+            let used = write_response(&memory, chain, response);
             vring.add_used(head, used).map_err(io::Error::other)?;
             vring.signal_used_queue()?;
         }
         Ok(true)
     }
 
-    /// Executes the command that waits in a CRB.
-    fn serve_window<M: crb_interface::Memory>(&self, crb: &Crb<M>, buffers: &mut Buffers) {
-        // The guest's request stands in the window before the monitor passes it on: it is found here, or comes later.
+    /// Executes the command that waits in the CRB of the config space.
+    fn serve_config(&self) {
+        let mut buffers = Buffers::new();
         let taken = self.tpm.cancel().taking(|| {
-            let taken = crb.take_command(&mut buffers.command);
+            let taken = self.config.take_command(&mut buffers.command);
             (taken.is_some(), taken)
         });
-        let Some((locality, len)) = taken else {
-            return;
-        };
+        if let Some((locality, len)) = taken {
+            self.execute_in(&self.config, locality, len, &mut buffers);
+        }
+    }
+
+    /// Executes a command that was taken from a CRB.
+    fn execute_in<M: crb_interface::Memory>(&self, crb: &Crb<M>, locality: u8, len: usize, buffers: &mut Buffers) {
+        // The guest's request stands in the window before the monitor passes it on: it is found here, or comes later.
         if crb.cancel_requested() {
             return crb.complete(&CANCELED);
         }
         let command = buffers.command.get(..len).unwrap_or_default();
         crb.complete(self.tpm.execute(locality, command, &mut buffers.response));
-    }
-
-    /// Executes the command of a virtio-tpm driver; returns the length of the response that was written.
-    fn serve_chain<M: std::ops::Deref<Target = GuestMemoryMmap> + Clone>(
-        &self,
-        memory: &GuestMemoryMmap,
-        chain: DescriptorChain<M>,
-        buffers: &mut Buffers,
-    ) -> u32 {
-        let len = self.tpm.cancel().taking(|| {
-            let mut len = 0usize;
-            for part in chain.clone().readable() {
-                let room = buffers.command.get_mut(len..).unwrap_or_default();
-                let count = usize::try_from(part.len()).unwrap_or(usize::MAX).min(room.len());
-                let Some(room) = room.get_mut(..count) else { break };
-                if memory.read_slice(room, part.addr()).is_err() {
-                    break;
-                }
-                len = len.saturating_add(count);
-            }
-            (true, len)
-        });
-        let command = buffers.command.get(..len).unwrap_or_default();
-        let response = self.tpm.execute(0, command, &mut buffers.response);
-        let mut rest = response;
-        for part in chain.writable() {
-            let count = usize::try_from(part.len()).unwrap_or(usize::MAX).min(rest.len());
-            let (now, later) = rest.split_at(count);
-            if memory.write_slice(now, part.addr()).is_err() {
-                return 0;
-            }
-            rest = later;
-        }
-        // Half a response would be worse than none.
-        if rest.is_empty() {
-            u32::try_from(response.len()).unwrap_or(0)
-        } else {
-            0
-        }
     }
 
     /// Serves the queue until it has been empty for the time that polling is worth.
@@ -211,14 +198,33 @@ impl Endpoint {
         }
     }
 
+    /// Keeps the queue, for requests to cancel what waits in it.
+    fn meet(&self, vring: &Vring) {
+        let mut queue = lock(&self.queue);
+        if queue.is_none() {
+            // One that came before is for the command that is there by now, if there is one.
+            self.tpm.cancel().forget_unless(|| vring.has_command());
+            *queue = Some(vring.clone());
+        }
+    }
+
     /// Carries out a request of the monitor.
     fn control(&self, request: Control) -> Result<(), StateError> {
         let window = lock(&self.window).clone();
         match request {
             Control::Cancel => {
-                // A monitor does not wait for this to arrive: by then the command may have ended and the next begun.
-                let wanted = |window: Arc<Window>| window.crb.executing() && window.crb.cancel_requested();
-                self.tpm.cancel().request_if(|| window.is_none_or(wanted));
+                match window {
+                    // A monitor does not wait for this to arrive: by then the command may have ended and the next begun.
+                    Some(window) => {
+                        let wanted = || window.crb.executing() && window.crb.cancel_requested();
+                        self.tpm.cancel().request_if(wanted);
+                    }
+                    None => {
+                        let queue = lock(&self.queue);
+                        let waits = || queue.as_ref().is_none_or(Vring::has_command);
+                        self.tpm.cancel().request(waits);
+                    }
+                }
                 return Ok(());
             }
             Control::PowerOn => {
@@ -291,7 +297,7 @@ impl Endpoint {
     fn write_config(&self, offset: u32, data: &[u8]) {
         let actions = self.config.write(u64::from(offset), data);
         if actions.contains(Action::Start) {
-            self.serve_window(&self.config, &mut Buffers::new());
+            self.serve_config();
         }
         if actions.contains(Action::ResetEstablishment) {
             let active = self.config.active().unwrap_or(4);
@@ -302,6 +308,26 @@ impl Endpoint {
 }
 
 impl Window {
+    /// The window in a monitor's memory, which may have none.
+    fn find(memory: &GuestMemoryMmap) -> io::Result<Option<Arc<Self>>> {
+        memory::check(memory)?;
+        let mut window = None;
+        for region in memory.iter() {
+            if let Some(shared) = SharedMemory::of_region(region)? {
+                let base = region.start_addr().0;
+                let config = Config {
+                    base,
+                    ..Config::default()
+                };
+                window = Some(Arc::new(Self {
+                    crb: Crb::new(shared, config),
+                    base,
+                }));
+            }
+        }
+        Ok(window)
+    }
+
     /// Whether the chain begins in the window's pages.
     fn holds<M: std::ops::Deref<Target = GuestMemoryMmap> + Clone>(&self, chain: &DescriptorChain<M>) -> bool {
         chain
@@ -370,34 +396,21 @@ impl VhostUserBackend for Endpoint {
     }
 
     fn update_memory(&self, memory: Memory) -> io::Result<()> {
-        if let Err(error) = memory::check(&memory.memory()) {
-            // The queue must find none, either.
-            if let Ok(exclusive) = memory.lock() {
-                exclusive.replace(GuestMemoryMmap::new());
+        let (window, found) = match Window::find(&memory.memory()) {
+            Ok(window) => (window, Ok(())),
+            Err(error) => {
+                // The queue must find none, either.
+                if let Ok(exclusive) = memory.lock() {
+                    exclusive.replace(GuestMemoryMmap::new());
+                }
+                (None, Err(error))
             }
-            lock(&self.window).take();
-            lock(&self.worker).window = None;
-            return Err(error);
-        }
-        let mut window = None;
-        for region in memory.memory().iter() {
-            if let Some(shared) = SharedMemory::of_region(region)? {
-                let base = region.start_addr().0;
-                let config = Config {
-                    base,
-                    ..Config::default()
-                };
-                window = Some(Arc::new(Window {
-                    crb: Crb::new(shared, config),
-                    base,
-                }));
-            }
-        }
+        };
         lock(&self.window).clone_from(&window);
         let mut worker = lock(&self.worker);
         worker.window = window;
         worker.memory = Some(memory);
-        Ok(())
+        found
     }
 
     fn stop_vring(&self, _queue: u32) -> io::Result<()> {
@@ -435,6 +448,7 @@ impl VhostUserBackend for Endpoint {
     fn handle_event(&self, queue: u16, events: EventSet, vrings: &[Vring], _thread: usize) -> io::Result<()> {
         match vrings.get(usize::from(queue)) {
             Some(vring) if events == EventSet::IN => {
+                self.meet(vring);
                 self.stopped.store(false, Ordering::Relaxed);
                 if self.departed.load(Ordering::Relaxed)
                     && let Err(error) = self.resume()
@@ -450,6 +464,48 @@ impl VhostUserBackend for Endpoint {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Copies the command out of a virtio-tpm driver's chain; returns its length.
+fn read_command<M: std::ops::Deref<Target = GuestMemoryMmap> + Clone>(
+    memory: &GuestMemoryMmap,
+    chain: &DescriptorChain<M>,
+    command: &mut [u8; STAGING_SIZE],
+) -> usize {
+    let mut len = 0usize;
+    for part in chain.clone().readable() {
+        let room = command.get_mut(len..).unwrap_or_default();
+        let count = usize::try_from(part.len()).unwrap_or(usize::MAX).min(room.len());
+        let Some(room) = room.get_mut(..count) else { break };
+        if memory.read_slice(room, part.addr()).is_err() {
+            break;
+        }
+        len = len.saturating_add(count);
+    }
+    len
+}
+
+/// Writes a response into a virtio-tpm driver's chain; returns the length that was written.
+fn write_response<M: std::ops::Deref<Target = GuestMemoryMmap> + Clone>(
+    memory: &GuestMemoryMmap,
+    chain: DescriptorChain<M>,
+    response: &[u8],
+) -> u32 {
+    let mut rest = response;
+    for part in chain.writable() {
+        let count = usize::try_from(part.len()).unwrap_or(usize::MAX).min(rest.len());
+        let (now, later) = rest.split_at(count);
+        if memory.write_slice(now, part.addr()).is_err() {
+            return 0;
+        }
+        rest = later;
+    }
+    // Half a response would be worse than none.
+    if rest.is_empty() {
+        u32::try_from(response.len()).unwrap_or(0)
+    } else {
+        0
     }
 }
 

@@ -2,16 +2,31 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use vhost_user_backend::{VringMutex, VringStateGuard, VringStateMutGuard, VringT};
-use virtio_queue::Error;
+use virtio_queue::{Error, QueueT};
+use vm_memory::GuestAddressSpace;
 
 use super::device::Memory;
 
 /// Queue 0. Only its events differ from the one that is inside.
 #[derive(Clone)]
-pub(super) struct Vring(VringMutex<Memory>);
+pub(super) struct Vring {
+    inner: VringMutex<Memory>,
+    memory: Memory,
+}
+
+impl Vring {
+    /// Whether the driver has made a command available that was not taken yet.
+    pub(super) fn has_command(&self) -> bool {
+        let state = self.inner.get_ref();
+        let queue = state.get_queue();
+        let available = queue.avail_idx(&*self.memory.memory(), Ordering::Acquire);
+        available.is_ok_and(|index| index.0 != queue.next_avail())
+    }
+}
 
 impl<'a> VringStateGuard<'a, Memory> for Vring {
     type G = <VringMutex<Memory> as VringStateGuard<'a, Memory>>::G;
@@ -32,23 +47,23 @@ fn nonblocking(file: File) -> File {
 
 impl VringT<Memory> for Vring {
     fn set_kick(&self, file: Option<File>) {
-        self.0.set_kick(file.map(nonblocking));
+        self.inner.set_kick(file.map(nonblocking));
     }
 
     fn read_kick(&self) -> io::Result<bool> {
-        match self.0.read_kick() {
+        match self.inner.read_kick() {
             // Somebody else has read it: a kick for nothing.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(self.0.get_ref().is_enabled()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(self.inner.get_ref().is_enabled()),
             result => result,
         }
     }
 
     fn set_call(&self, file: Option<File>) {
-        self.0.set_call(file.map(nonblocking));
+        self.inner.set_call(file.map(nonblocking));
     }
 
     fn signal_used_queue(&self) -> io::Result<()> {
-        match self.0.signal_used_queue() {
+        match self.inner.signal_used_queue() {
             // A counter that is full has signalled.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             result => result,
@@ -56,70 +71,71 @@ impl VringT<Memory> for Vring {
     }
 
     fn set_err(&self, file: Option<File>) {
-        self.0.set_err(file);
+        self.inner.set_err(file);
     }
 
     fn new(memory: Memory, max_size: u16) -> Result<Self, Error> {
-        VringMutex::new(memory, max_size).map(Self)
+        let inner = VringMutex::new(memory.clone(), max_size)?;
+        Ok(Self { inner, memory })
     }
 
     fn get_ref(&self) -> <Self as VringStateGuard<'_, Memory>>::G {
-        self.0.get_ref()
+        self.inner.get_ref()
     }
 
     fn get_mut(&self) -> <Self as VringStateMutGuard<'_, Memory>>::G {
-        self.0.get_mut()
+        self.inner.get_mut()
     }
 
     fn add_used(&self, head: u16, len: u32) -> Result<(), Error> {
-        self.0.add_used(head, len)
+        self.inner.add_used(head, len)
     }
 
     fn enable_notification(&self) -> Result<bool, Error> {
-        self.0.enable_notification()
+        self.inner.enable_notification()
     }
 
     fn disable_notification(&self) -> Result<(), Error> {
-        self.0.disable_notification()
+        self.inner.disable_notification()
     }
 
     fn needs_notification(&self) -> Result<bool, Error> {
-        self.0.needs_notification()
+        self.inner.needs_notification()
     }
 
     fn set_enabled(&self, enabled: bool) {
-        self.0.set_enabled(enabled);
+        self.inner.set_enabled(enabled);
     }
 
     fn set_queue_info(&self, descriptors: u64, available: u64, used: u64) -> Result<(), Error> {
-        self.0.set_queue_info(descriptors, available, used)
+        self.inner.set_queue_info(descriptors, available, used)
     }
 
     fn queue_next_avail(&self) -> u16 {
-        self.0.queue_next_avail()
+        self.inner.queue_next_avail()
     }
 
     fn set_queue_next_avail(&self, index: u16) {
-        self.0.set_queue_next_avail(index);
+        self.inner.set_queue_next_avail(index);
     }
 
     fn set_queue_next_used(&self, index: u16) {
-        self.0.set_queue_next_used(index);
+        self.inner.set_queue_next_used(index);
     }
 
     fn queue_used_idx(&self) -> Result<u16, Error> {
-        self.0.queue_used_idx()
+        self.inner.queue_used_idx()
     }
 
     fn set_queue_size(&self, size: u16) {
-        self.0.set_queue_size(size);
+        self.inner.set_queue_size(size);
     }
 
     fn set_queue_event_idx(&self, enabled: bool) {
-        self.0.set_queue_event_idx(enabled);
+        self.inner.set_queue_event_idx(enabled);
     }
 
     fn set_queue_ready(&self, ready: bool) {
-        self.0.set_queue_ready(ready);
+        self.inner.set_queue_ready(ready);
     }
 }

@@ -1,6 +1,7 @@
 //! A monitor whose guest has a virtio-tpm driver: queue 0 and its buffers are memory of the guest's.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
@@ -9,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use crb_interface::{Control, layout};
 use rustix::fs::{MemfdFlags, memfd_create};
-use vhost::vhost_user::message::{VhostUserConfigFlags, VhostUserHeaderFlag, VhostUserProtocolFeatures};
+use vhost::vhost_user::message::{
+    VhostTransferStateDirection, VhostTransferStatePhase, VhostUserConfigFlags, VhostUserHeaderFlag,
+    VhostUserProtocolFeatures,
+};
 use vhost::vhost_user::{Frontend, VhostUserFrontend};
 use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -35,6 +39,11 @@ pub(crate) struct Driver {
     available: u16,
 }
 
+/// Says how many commands were ever made available, whether it is so or not.
+pub(crate) fn claim(memory: &File, index: u16) {
+    memory.write_all_at(&index.to_le_bytes(), AVAILABLE + 2).unwrap();
+}
+
 impl Driver {
     /// Attaches the daemon and powers its TPM on.
     pub(crate) fn attach(socket: &Path) -> Self {
@@ -43,9 +52,16 @@ impl Driver {
 
     /// The same, with this call descriptor.
     pub(crate) fn attach_with(socket: &Path, call: &EventFd) -> Self {
+        let mut driver = Self::connect(socket);
+        driver.start(call);
+        driver.control(Control::PowerOn);
+        driver
+    }
+
+    /// A monitor whose queue is still to be started.
+    pub(crate) fn connect(socket: &Path) -> Self {
         let memory = File::from(memfd_create("guest", MemfdFlags::CLOEXEC).unwrap());
         memory.set_len(SIZE).unwrap();
-        let kick = EventFd::new(EFD_NONBLOCK).unwrap();
         let mut vhost = Frontend::from_stream(UnixStream::connect(socket).unwrap(), 1);
         vhost.set_owner().unwrap();
         vhost.get_features().unwrap();
@@ -64,6 +80,21 @@ impl Driver {
             mmap_handle: memory.as_raw_fd(),
         };
         vhost.set_mem_table(&[region]).unwrap();
+        Self {
+            vhost,
+            memory,
+            kick: EventFd::new(EFD_NONBLOCK).unwrap(),
+            available: 0,
+        }
+    }
+
+    /// Starts the queue, from the command on that is submitted next.
+    pub(crate) fn start(&mut self, call: &EventFd) {
+        self.start_from(call, self.available);
+    }
+
+    /// Starts the queue, from the command of this number on.
+    pub(crate) fn start_from(&mut self, call: &EventFd, number: u16) {
         let rings = VringConfigData {
             queue_max_size: QUEUE_SIZE * 2,
             queue_size: QUEUE_SIZE * 2,
@@ -73,20 +104,61 @@ impl Driver {
             avail_ring_addr: USER + AVAILABLE,
             log_addr: None,
         };
-        vhost.set_vring_num(0, QUEUE_SIZE * 2).unwrap();
-        vhost.set_vring_addr(0, &rings).unwrap();
-        vhost.set_vring_base(0, 0).unwrap();
-        vhost.set_vring_call(0, call).unwrap();
-        vhost.set_vring_kick(0, &kick).unwrap();
-        vhost.set_vring_enable(0, true).unwrap();
-        let mut driver = Self {
-            vhost,
-            memory,
-            kick,
-            available: 0,
-        };
-        driver.control(Control::PowerOn);
-        driver
+        self.vhost.set_vring_num(0, QUEUE_SIZE * 2).unwrap();
+        self.vhost.set_vring_addr(0, &rings).unwrap();
+        self.vhost.set_vring_base(0, number).unwrap();
+        self.vhost.set_vring_call(0, call).unwrap();
+        self.vhost.set_vring_kick(0, &self.kick).unwrap();
+        self.vhost.set_vring_enable(0, true).unwrap();
+    }
+
+    /// Stops the queue; returns how many commands were ever taken.
+    pub(crate) fn stop(&mut self) -> u32 {
+        self.vhost.get_vring_base(0).unwrap()
+    }
+
+    /// The guest's memory.
+    pub(crate) fn memory(&self) -> File {
+        self.memory.try_clone().unwrap()
+    }
+
+    /// Takes the TPM out of the daemon. The queue must be stopped.
+    pub(crate) fn save(&self) -> Vec<u8> {
+        let (mut ours, theirs) = std::io::pipe().unwrap();
+        let phase = VhostTransferStatePhase::STOPPED;
+        let direction = VhostTransferStateDirection::SAVE;
+        self.vhost.set_device_state_fd(direction, phase, theirs.into()).unwrap();
+        let mut state = Vec::new();
+        ours.read_to_end(&mut state).unwrap();
+        self.vhost.check_device_state().unwrap();
+        state
+    }
+
+    /// Gives the daemon a TPM. The queue must not have been started.
+    pub(crate) fn load(&self, state: &[u8]) {
+        let (theirs, mut ours) = std::io::pipe().unwrap();
+        let phase = VhostTransferStatePhase::STOPPED;
+        let direction = VhostTransferStateDirection::LOAD;
+        self.vhost.set_device_state_fd(direction, phase, theirs.into()).unwrap();
+        ours.write_all(state).unwrap();
+        drop(ours);
+        self.vhost.check_device_state().unwrap();
+    }
+
+    /// Writes to the config space.
+    pub(crate) fn write_config(&mut self, offset: u64, bytes: &[u8]) {
+        let flags = VhostUserConfigFlags::WRITABLE;
+        self.vhost.set_config(offset as u32, flags, bytes).unwrap();
+    }
+
+    /// Reads from the config space.
+    pub(crate) fn read_config(&mut self, offset: u64, len: usize) -> Vec<u8> {
+        let flags = VhostUserConfigFlags::empty();
+        let (_, bytes) = self
+            .vhost
+            .get_config(offset as u32, len as u32, flags, &vec![0; len])
+            .unwrap();
+        bytes
     }
 
     /// Has the daemon carry out a request.
@@ -109,7 +181,12 @@ impl Driver {
 
     /// Says how many commands were ever made available, whether it is so or not.
     pub(crate) fn claim(&self, index: u16) {
-        self.put(AVAILABLE + 2, &[&index.to_le_bytes()]);
+        claim(&self.memory, index);
+    }
+
+    /// How many commands were ever submitted.
+    pub(crate) fn submitted(&self) -> u16 {
+        self.available
     }
 
     /// Puts a command into the queue; the daemon is not told.
