@@ -18,9 +18,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use common::virtio::Driver;
+use common::virtio::{self, Driver};
 use common::{Daemon, GET_RANDOM, Numbers, STARTUP_CLEAR, SUCCESS, window};
 use crb_interface::frontend::{Frontend, FrontendConfig};
 use crb_interface::layout;
@@ -367,6 +368,46 @@ fn a_signal_that_would_block_holds_nothing_up() {
     }
     drop(driver);
     server.serves();
+}
+
+/// An available ring that claims more than the queue has room for: there is always a command, and never one to take.
+#[test]
+fn a_broken_ring_keeps_nobody() {
+    let mut server = Server::start();
+    let driver = Driver::attach(&server.socket);
+    driver.claim(1000);
+    driver.kick();
+    drop(driver);
+    server.serves();
+    // Nor does it keep a monitor that stops the queue.
+    let mut driver = Driver::attach(&server.socket);
+    driver.claim(1000);
+    driver.kick();
+    assert_eq!(driver.stop(), 0);
+}
+
+/// Commands that keep coming do not keep a connection that has ended.
+#[test]
+fn a_ring_that_is_never_empty_keeps_nobody() {
+    let mut server = Server::start();
+    let mut driver = Driver::attach(&server.socket);
+    assert_eq!(driver.run(&STARTUP_CLEAR), SUCCESS);
+    let (memory, test) = (driver.memory(), Arc::new(()));
+    let goes_on = Arc::downgrade(&test);
+    std::thread::spawn(move || {
+        // Whoever has the memory needs no monitor for it.
+        let mut index = 1u16;
+        while goes_on.strong_count() > 0 {
+            index = index.wrapping_add(1);
+            virtio::claim(&memory, index);
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    });
+    driver.kick();
+    std::thread::sleep(Duration::from_millis(20));
+    drop(driver);
+    server.serves();
+    drop(test);
 }
 
 #[test]

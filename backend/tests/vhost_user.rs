@@ -21,6 +21,7 @@ use crb_interface::frontend::{Frontend, FrontendConfig, FrontendError};
 use crb_interface::{Control, layout};
 use rustix::process::Signal;
 use tempfile::TempDir;
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 /// TPM2_GetRandom of 16 bytes.
 const GET_RANDOM: &[u8] = b"\x80\x01\0\0\0\x0c\0\0\x01\x7b\0\x10";
@@ -513,4 +514,86 @@ fn a_state_that_is_refused_leaves_both_as_they_were() {
     );
     frontend.resume().unwrap();
     finish(&frontend);
+}
+
+/// A command by the registers in the config space, from cmdReady on.
+fn transact_by_config(driver: &mut Driver, command: &[u8]) -> Vec<u8> {
+    driver.write_config(layout::CTRL_REQ, &[1, 0, 0, 0]);
+    driver.write_config(layout::DATA_BUFFER, command);
+    finish_by_config(driver)
+}
+
+/// From START on.
+fn finish_by_config(driver: &mut Driver) -> Vec<u8> {
+    driver.write_config(layout::CTRL_START, &[1, 0, 0, 0]);
+    assert_eq!(driver.read_config(layout::CTRL_START, 4), [0; 4]);
+    let header = driver.read_config(layout::DATA_BUFFER, 10);
+    let size = u32::from_be_bytes(header[2..6].try_into().unwrap());
+    driver.read_config(layout::DATA_BUFFER, size as usize)
+}
+
+#[test]
+fn registers_in_the_config_space_move_with_their_tpm() {
+    let (source, destination) = (Server::start(), Server::start());
+    let mut driver = Driver::connect(&source.socket());
+    driver.control(Control::PowerOn);
+    driver.write_config(layout::LOC_CTRL, &[1, 0, 0, 0]);
+    scene::begin(&mut |command| transact_by_config(&mut driver, command));
+    // Half a command is written here, the other half there.
+    driver.write_config(layout::CTRL_REQ, &[1, 0, 0, 0]);
+    driver.write_config(layout::DATA_BUFFER, &GET_RANDOM[..5]);
+    let state = driver.save();
+    let mut there = Driver::connect(&destination.socket());
+    there.load(&state);
+    assert_eq!(
+        there.read_config(layout::LOC_STS, 1)[0] & 1,
+        1,
+        "the locality has the TPM"
+    );
+    there.write_config(layout::DATA_BUFFER + 5, &GET_RANDOM[5..]);
+    let response = finish_by_config(&mut there);
+    assert_eq!((response.len(), code(&response)), (28, 0));
+    scene::finish(&mut |command| transact_by_config(&mut there, command));
+    // The source has the registers, and no TPM behind them.
+    driver.write_config(layout::DATA_BUFFER + 5, &GET_RANDOM[5..]);
+    assert_eq!(finish_by_config(&mut driver), common::NO_POWER);
+}
+
+#[test]
+fn a_queue_that_is_started_again_takes_its_saved_tpm_back() {
+    let server = Server::start();
+    let call = EventFd::new(EFD_NONBLOCK).unwrap();
+    let mut driver = Driver::attach_with(&server.socket(), &call);
+    scene::begin(&mut |command| driver.run(command));
+    for _ in 0..3 {
+        driver.stop();
+        assert!(driver.save().len() > 1000);
+        let mut data = server.daemon.as_ref().unwrap().control().attach();
+        assert_eq!(data.run(GET_RANDOM), common::NO_POWER);
+        // Without a request of its own: the first kick says that the machine goes on here.
+        driver.start(&call);
+        assert_eq!(driver.run(GET_RANDOM).len(), 28);
+    }
+    scene::finish(&mut |command| driver.run(command));
+}
+
+#[test]
+fn a_queue_that_is_stopped_keeps_the_commands_in_it() {
+    let server = Server::start();
+    let call = EventFd::new(EFD_NONBLOCK).unwrap();
+    let mut driver = Driver::attach_with(&server.socket(), &call);
+    assert_eq!(driver.run(&STARTUP_CLEAR), common::SUCCESS);
+    for _ in 0..20 {
+        let first = driver.submitted();
+        for _ in 0..3 {
+            driver.submit(GET_RANDOM);
+        }
+        driver.kick();
+        let taken = driver.stop() as u16;
+        assert!((first..=first + 3).contains(&taken), "{taken} from {first} on");
+        driver.start_from(&call, taken);
+        for number in first..first + 3 {
+            assert_eq!(driver.answer(number).len(), 28);
+        }
+    }
 }

@@ -80,6 +80,7 @@ pub(super) struct Endpoint {
     /// The TPM was saved by this monitor, which can go on with it by starting the queue again.
     departed: AtomicBool,
     transfer: Mutex<Option<Transfer>>,
+    ended: AtomicBool,
     exit: Mutex<Option<(EventConsumer, EventNotifier)>>,
 }
 
@@ -103,6 +104,7 @@ impl Endpoint {
             stopped: AtomicBool::new(true),
             departed: AtomicBool::new(false),
             transfer: Mutex::default(),
+            ended: AtomicBool::new(false),
             exit: Mutex::new(Some(new_event_consumer_and_notifier(EventFlag::NONBLOCK)?)),
         })
     }
@@ -172,12 +174,16 @@ impl Endpoint {
     /// Serves the queue until it has been empty for the time that polling is worth.
     fn serve(&self, vring: &Vring) -> io::Result<()> {
         let mut worker = lock(&self.worker);
-        let mut kicked = true;
-        loop {
+        let (mut kicked, mut promised) = (true, false);
+        while !self.ended.load(Ordering::Relaxed) {
             vring.disable_notification().map_err(io::Error::other)?;
             loop {
                 if self.serve_one(&mut worker, vring)? {
                     worker.waiting.came(Last::Command);
+                    promised = false;
+                } else if promised {
+                    // Asked again, the driver's ring would say the same for ever.
+                    return vring.nothing_to_take();
                 } else {
                     if kicked {
                         worker.waiting.came(Last::Kick);
@@ -188,14 +194,24 @@ impl Endpoint {
                     }
                 }
                 kicked = false;
+                if self.ended.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
             }
             if let Some(window) = &worker.window {
                 window.crb.memory().device_will_sleep();
             }
-            if !vring.enable_notification().map_err(io::Error::other)? {
-                return Ok(());
+            promised = vring.enable_notification().map_err(io::Error::other)?;
+            if !promised {
+                break;
             }
         }
+        Ok(())
+    }
+
+    /// The connection is over: the queue is left alone, whatever its memory says.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
     }
 
     /// Keeps the queue, for requests to cancel what waits in it.

@@ -64,12 +64,14 @@ pub(crate) fn spawn(
 
 /// Serves one connection from its beginning to its end.
 fn serve_one(listener: &mut Listener, tpm: Arc<Device>, most_poll: Duration) -> Result<(), VhostUserError> {
-    let endpoint = Endpoint::new(tpm, most_poll).map_err(VhostUserError::Resources)?;
+    let endpoint = Arc::new(Endpoint::new(tpm, most_poll).map_err(VhostUserError::Resources)?);
     let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
-    let mut daemon = VhostUserDaemon::new("vhost-user-tpm".to_owned(), Arc::new(endpoint), memory)
+    let mut daemon = VhostUserDaemon::new("vhost-user-tpm".to_owned(), Arc::clone(&endpoint), memory)
         .map_err(VhostUserError::Daemon)?;
     daemon.start(listener).map_err(VhostUserError::Daemon)?;
-    match daemon.wait() {
+    let result = daemon.wait();
+    endpoint.end();
+    match result {
         // A monitor that ends, however it does, is nothing to worry about.
         Err(vhost_user_backend::Error::HandleRequest(Error::Disconnected | Error::PartialMessage)) => Ok(()),
         result => result.map_err(VhostUserError::Daemon),

@@ -26,6 +26,15 @@ impl Vring {
         let available = queue.avail_idx(&*self.memory.memory(), Ordering::Acquire);
         available.is_ok_and(|index| index.0 != queue.next_avail())
     }
+
+    /// Why no command can be taken although there are some: the queue was stopped, or its ring is broken.
+    pub(super) fn nothing_to_take(&self) -> io::Result<()> {
+        if self.inner.get_ref().get_queue().ready() {
+            Err(io::Error::other("the available ring makes no sense"))
+        } else {
+            Ok(())
+        }
+    }
 }
 
 impl<'a> VringStateGuard<'a, Memory> for Vring {
