@@ -26,7 +26,7 @@ use common::{Daemon, GET_RANDOM, Numbers, STARTUP_CLEAR, SUCCESS, window};
 use crb_interface::frontend::{Frontend, FrontendConfig};
 use crb_interface::layout;
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::Signal;
 use vmm_sys_util::eventfd::EventFd;
@@ -143,10 +143,14 @@ struct Monitor<'a> {
 
 impl<'a> Monitor<'a> {
     fn connect(numbers: &'a mut Numbers, socket: &Path) -> Self {
-        let memory = File::from(memfd_create("hostile", MemfdFlags::CLOEXEC).unwrap());
+        let memory = File::from(memfd_create("hostile", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap());
         // Now and then smaller than what is said of it.
         let size = [layout::MEMORY_SIZE, layout::MEMORY_SIZE, 1 << 20, 4096][numbers.below(4)];
         memory.set_len(size as u64).unwrap();
+        // Without it there is no window.
+        if numbers.below(8) > 0 {
+            fcntl_add_seals(&memory, SealFlags::SHRINK).unwrap();
+        }
         let (end, _) = UnixStream::pair().unwrap();
         end.set_nonblocking(true).unwrap();
         let stream = UnixStream::connect(socket).unwrap();
