@@ -68,7 +68,6 @@ fn serve(args: ServeArgs) -> Result<(), Error> {
     let migration_key = config.migration_key.as_ref().map(OperatorKey::load).transpose()?;
     let inherited = config.socket_fd.map(socket::inherit).transpose()?;
     let device = Arc::new(Device::open(config, access, migration_key)?);
-    process::abort_on_panic();
     process::assert_presence_on_signal(device.presence())?;
     let events = config.timer_events.as_deref().map(Events::open).transpose()?;
     timers::watch(Arc::clone(&device), events)?;
@@ -97,6 +96,7 @@ fn serve(args: ServeArgs) -> Result<(), Error> {
 
 fn run(command: Command) -> Result<(), Error> {
     process::harden()?;
+    process::abort_on_panic();
     let managed = match command {
         Command::Serve(args) => return serve(args),
         Command::Info(args) => manage::info(args),

@@ -1,17 +1,19 @@
 //! What the daemon does as a process: signals, readiness, and keeping its memory to itself.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProcessError {
@@ -46,14 +48,31 @@ pub(crate) fn assert_presence_on_signal(presence: Arc<AtomicBool>) -> Result<(),
         .map_err(ProcessError::Signals)
 }
 
+thread_local! {
+    /// A panic of this thread is an error like any other at the moment.
+    static IS_TRYING: Cell<bool> = const { Cell::new(false) };
+}
+
 /// A thread that died in the middle of a command must not leave a half-changed TPM to the next command. What was
 /// answered is on disk, so ending the process loses nothing.
 pub(crate) fn abort_on_panic() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
+        if IS_TRYING.get() {
+            debug!("{info}");
+            return;
+        }
         print(info);
         std::process::abort();
     }));
+}
+
+/// Calls what may panic on damaged data and leaves nothing behind then; gives `None` when it does.
+pub(crate) fn try_to<T>(call: impl FnOnce() -> T) -> Option<T> {
+    let before = IS_TRYING.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    IS_TRYING.set(before);
+    result.ok()
 }
 
 /// A descriptor that becomes readable when the process is asked to stop.

@@ -387,3 +387,49 @@ fn without_a_tpm_to_come_one_is_made_when_the_monitor_powers_it_on() {
     assert_eq!(data.run(&STARTUP_CLEAR)[6..10], SUCCESS);
     assert!(directory.path().join("tpm/state.redb").exists());
 }
+
+/// The database's own assertions are among what notices damage.
+#[test]
+fn a_damaged_store_that_is_opened_late_is_refused_and_ends_no_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&directory, &["--startup", "clear"]);
+    daemon.signal(Signal::TERM);
+    daemon.end();
+    // A database that was closed in order is relied on before its checksums are looked at.
+    let state = directory.path().join("tpm");
+    let mut info = Command::new(env!("CARGO_BIN_EXE_vhost-device-tpm"));
+    assert!(
+        info.arg("info")
+            .arg("--state-dir")
+            .arg(state)
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let path = directory.path().join("tpm/state.redb");
+    let acknowledged = path.with_file_name("acknowledged");
+    let (good, mark) = (std::fs::read(&path).unwrap(), std::fs::read(&acknowledged).unwrap());
+    let mut refused = 0;
+    for page in 0..good.len() / 4096 {
+        // The kind of a page, and the lengths of what is in it.
+        let mut bad = good.clone();
+        bad[page * 4096..][..16].fill(0xFF);
+        std::fs::write(&path, bad).unwrap();
+        std::fs::write(&acknowledged, &mark).unwrap();
+        let daemon = Daemon::start(&directory, &["--migration", "incoming"]);
+        let result = init(&mut daemon.control());
+        daemon.signal(Signal::TERM);
+        let (status, log) = daemon.end();
+        assert!(status.success() && !log.contains("panicked"), "{page}: {log}");
+        if result != SUCCESS {
+            assert_eq!(result, FAIL, "{page}");
+            assert!(
+                log.contains("cannot be read") || log.contains("not the newest"),
+                "{page}: {log}"
+            );
+            refused += 1;
+        }
+    }
+    assert!(refused > 2, "{refused}");
+}

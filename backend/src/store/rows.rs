@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use redb::backends::FileBackend;
@@ -12,6 +11,7 @@ use tracing::info;
 
 use super::directory::{new_file, open_file, rename};
 use super::error::Cause;
+use crate::process;
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
@@ -89,14 +89,7 @@ pub(super) struct Rows {
 impl Rows {
     /// Opens a database and reads all of it.
     pub(super) fn open(medium: Box<dyn Medium>) -> Result<(Self, Stored), Cause> {
-        let open = || -> Result<_, Cause> {
-            let database = medium.open()?;
-            let stored = read(&database)?;
-            Ok((database, stored))
-        };
-        // A file of arbitrary content can trip an assertion of the database; that is damage like any other.
-        let (database, stored) =
-            catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| Err("its structure is damaged".into()))?;
+        let (database, stored) = open(&*medium)?;
         let rows = Self {
             medium,
             database: Some(database),
@@ -123,7 +116,7 @@ impl Rows {
         let database = match self.database.take() {
             Some(database) => database,
             None => {
-                let mut rows = read(&self.medium.open()?)?;
+                let (_, mut rows) = open(&*self.medium)?;
                 for change in &self.undo {
                     match change {
                         Change::Put { key, value } => rows.insert(key.clone(), value.clone()),
@@ -168,6 +161,17 @@ impl Rows {
         }
         written
     }
+}
+
+/// Opens a database and reads all of it. A file of arbitrary content can trip an assertion of the database; that is
+/// damage like any other.
+fn open(medium: &dyn Medium) -> Result<(Database, Stored), Cause> {
+    let open = || -> Result<_, Cause> {
+        let database = medium.open()?;
+        let stored = read(&database)?;
+        Ok((database, stored))
+    };
+    process::try_to(open).unwrap_or_else(|| Err("its structure is damaged".into()))
 }
 
 fn read(database: &Database) -> Result<Stored, Cause> {
