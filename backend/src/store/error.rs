@@ -16,7 +16,11 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) enum OpenError {
     #[error("the state directory {path} cannot be created", path = .0.display())]
     Create(PathBuf, #[source] io::Error),
-    #[error("the lock file {path} cannot be locked", path = .0.display())]
+    #[error(
+        "the lock file {path} cannot be written and locked; the state directory must be writable for the daemon's user, and on \
+         a disk that is neither read-only nor full: mount it writable, make room, or give another --state-dir",
+        path = .0.display()
+    )]
     Lock(PathBuf, #[source] io::Error),
     #[error(
         "the TPM in {directory} is being served already by process {holder} (it holds the lock {lock}); stop that \
@@ -28,7 +32,10 @@ pub(crate) enum OpenError {
         lock: PathBuf,
         holder: String,
     },
-    #[error("a new state file {path} cannot be made", path = .0.display())]
+    #[error(
+        "a new state file {path} cannot be made; if the disk is full, make room for some 200 KiB and start again",
+        path = .0.display()
+    )]
     New(PathBuf, #[source] Cause),
     #[error(
         "a TPM was made in {directory}, as the file {marker} there says, but its state is gone; put back a copy of \
@@ -44,7 +51,11 @@ pub(crate) enum OpenError {
         path = .0.display()
     )]
     Read(PathBuf, #[source] Cause),
-    #[error("the state file {path} cannot be written", path = .0.display())]
+    #[error(
+        "the state file {path} cannot be written; what it holds is unharmed: if the disk is full, make room, if it is read-only \
+         or broken, see to it, and start again",
+        path = .0.display()
+    )]
     Write(PathBuf, #[source] Cause),
     #[error(
         "the state in {directory} is encrypted and no key was given; give --key-file, --key-fd, --passphrase-file or \

@@ -300,7 +300,10 @@ impl NvStore for Store {
         };
         let done = self.advance(here, changes);
         match &done {
-            Err(error) if !self.failing => error!("the TPM's state could not be written: {error}"),
+            Err(error) if !self.failing => error!(
+                "the TPM's state could not be written, and commands that change it fail until it can be; if the disk is full, \
+                 make room: {error}"
+            ),
             // A guest can try as often as it likes.
             Err(error) => debug!("the TPM's state could still not be written: {error}"),
             Ok(()) => {}
