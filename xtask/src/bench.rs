@@ -3,6 +3,8 @@
 mod boot;
 mod start;
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
@@ -29,8 +31,8 @@ pub(crate) enum Benchmark {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// How long commands take the engine alone, beside libtpms in the same process. `--help` tells what can be chosen;
-    /// `--quick` takes a minute, `--instructions` counts those as well.
+    /// How long commands take the engine alone, by default and on AWS-LC, beside libtpms. `--help` tells what can be
+    /// chosen; `--quick` takes a minute, `--instructions` counts those as well.
     #[command(disable_help_flag = true)]
     Engine {
         /// What the benchmark is given.
@@ -51,12 +53,14 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
         Benchmark::Durability { arguments } => measure("durability", arguments),
         Benchmark::Engine { arguments } => {
             machine::require(&[machine::LIBTPMS, machine::VALGRIND])?;
-            process::run(benchmark_program("engine").args(arguments))?;
+            let aws_lc = engine_on_aws_lc()?;
+            let mut program = benchmark_program("engine");
+            process::run(program.arg("--aws-lc").arg(aws_lc).args(arguments))?;
             Ok(ExitCode::SUCCESS)
         }
         Benchmark::Start(args) => {
             machine::require(&[machine::SWTPM, machine::SIZE])?;
-            start::run(args, tpm::build(Build::Release)?)?;
+            start::run(args, tpm::build(Build::Release)?, &mut benchmark_program("idle"))?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -82,4 +86,15 @@ fn benchmark_program(name: &str) -> Command {
         name,
         "--",
     ])
+}
+
+/// The benchmark of the engine with the engine on AWS-LC. Cargo gives both builds one name, so this one is copied.
+fn engine_on_aws_lc() -> Result<PathBuf> {
+    let package = ["--package", "integration", "--bin", "engine", "--features", "aws-lc"];
+    process::run(cargo(&["build", "--quiet", "--locked", "--release"]).args(package))?;
+    let folder = process::target().join("bench");
+    fs::create_dir_all(&folder)?;
+    let copy = folder.join("engine-aws-lc");
+    fs::copy(process::target().join("release/engine"), &copy)?;
+    Ok(copy)
 }

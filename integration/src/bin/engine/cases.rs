@@ -7,6 +7,10 @@ use integration::build::{self, Call, Public};
 use integration::codes::{alg, cap, curve, na, oa, rh};
 use integration::wire::{In, Out};
 
+use super::targets::{
+    CHEAP, CURVE, CURVE_KEY, RSA_2048, RSA_3072, RSA_CREATE, RSA_KEPT, RSA_POOL, RSA_PUBLIC, RSA_SIGN, SELF_TEST,
+    Target,
+};
 use super::tpms::{Tpm, made};
 
 /// How long a command takes, roughly: how often it is measured.
@@ -32,6 +36,7 @@ enum Leaves {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
+    pub(crate) target: Target,
     cost: Cost,
     leaves: Leaves,
     /// Makes what the command needs: handles, the first of which is [`Case::call`]'s.
@@ -77,10 +82,11 @@ const INDEX_SIZE: u16 = 64;
 const DIGEST: [u8; 32] = [7; 32];
 
 macro_rules! cases {
-    ($($name:literal, $cost:ident, $leaves:ident, $prepare:expr, $call:expr;)*) => {
+    ($($target:ident $name:literal, $cost:ident, $leaves:ident, $prepare:expr, $call:expr;)*) => {
         /// All of them.
         pub(crate) static CASES: &[Case] = &[$(Case {
             name: $name,
+            target: $target,
             cost: Cost::$cost,
             leaves: Leaves::$leaves,
             prepare: $prepare,
@@ -90,46 +96,46 @@ macro_rules! cases {
 }
 
 cases! {
-    "GetRandom 32", Microseconds, Nothing, nothing, |_, _| build::get_random(32);
-    "PCR_Read", Microseconds, Nothing, nothing, |_, _| build::pcr_read(&build::pcrs(alg::SHA256, &[0, 1, 2, 3]));
-    "PCR_Extend", Microseconds, Nothing, nothing,
+    CHEAP "GetRandom 32", Microseconds, Nothing, nothing, |_, _| build::get_random(32);
+    CHEAP "PCR_Read", Microseconds, Nothing, nothing, |_, _| build::pcr_read(&build::pcrs(alg::SHA256, &[0, 1, 2, 3]));
+    CHEAP "PCR_Extend", Microseconds, Nothing, nothing,
         |_, _| build::pcr_extend(16, &build::digest_values(&[(alg::SHA256, &DIGEST)]));
-    "ReadClock", Microseconds, Nothing, nothing, |_, _| build::read_clock();
-    "GetCapability", Microseconds, Nothing, nothing, |_, _| build::get_capability(cap::TPM_PROPERTIES, 0x100, 64);
-    "Hash 1 KiB", Microseconds, Nothing, nothing, |_, _| build::hash(&[7; 1024], alg::SHA256, rh::NULL);
-    "StartAuthSession", Microseconds, Handle, nothing, |_, _| session();
-    "PolicyPCR", Microseconds, Nothing, policy,
+    CHEAP "ReadClock", Microseconds, Nothing, nothing, |_, _| build::read_clock();
+    CHEAP "GetCapability", Microseconds, Nothing, nothing, |_, _| build::get_capability(cap::TPM_PROPERTIES, 0x100, 64);
+    CHEAP "Hash 1 KiB", Microseconds, Nothing, nothing, |_, _| build::hash(&[7; 1024], alg::SHA256, rh::NULL);
+    CHEAP "StartAuthSession", Microseconds, Handle, nothing, |_, _| session();
+    CHEAP "PolicyPCR", Microseconds, Nothing, policy,
         |session, _| build::policy_pcr(session, &[], &build::pcrs(alg::SHA256, &[0, 1, 2, 3]));
-    "PolicyGetDigest", Microseconds, Nothing, policy, |session, _| build::policy_get_digest(session);
-    "NV_Read", Microseconds, Nothing, index, |index, _| build::nv_read(rh::OWNER, index, INDEX_SIZE, 0);
-    "NV_Write", Microseconds, Nothing, index, write;
-    "ReadPublic", Microseconds, Nothing, ecdsa_key, |key, _| build::read_public(key);
-    "HMAC 1 KiB", Microseconds, Nothing, |tpm| primary(tpm, &Public::hmac_key(alg::SHA256)),
+    CHEAP "PolicyGetDigest", Microseconds, Nothing, policy, |session, _| build::policy_get_digest(session);
+    CHEAP "NV_Read", Microseconds, Nothing, index, |index, _| build::nv_read(rh::OWNER, index, INDEX_SIZE, 0);
+    CHEAP "NV_Write", Microseconds, Nothing, index, write;
+    CHEAP "ReadPublic", Microseconds, Nothing, ecdsa_key, |key, _| build::read_public(key);
+    CHEAP "HMAC 1 KiB", Microseconds, Nothing, |tpm| primary(tpm, &Public::hmac_key(alg::SHA256)),
         |key, _| build::hmac(key, &[7; 1024], alg::NULL);
-    "ContextSave", Microseconds, Nothing, ecdsa_key, |key, _| build::context_save(key);
-    "CreatePrimary P-256", Milliseconds, Handle, nothing, |_, _| primary_call(&ecdsa_public());
-    "Create P-256", Milliseconds, Nothing, parent,
-        |parent, _| create(parent, &Public::ecc(curve::P256, &[alg::NULL], oa::SIGN));
-    "Create sealed data", Milliseconds, Nothing, parent, |parent, _| {
+    CHEAP "ContextSave", Microseconds, Nothing, ecdsa_key, |key, _| build::context_save(key);
+    CHEAP "Unseal", Microseconds, Nothing, sealed, |sealed, _| build::unseal(sealed);
+    CHEAP "Create sealed data", Milliseconds, Nothing, parent, |parent, _| {
         let sensitive = build::sensitive_create(&[], &DIGEST);
         build::create(parent, &sensitive, &Public::sealed().bytes(), &[], &build::list32(&[]))
     };
-    "Unseal", Microseconds, Nothing, sealed, |sealed, _| build::unseal(sealed);
-    "Sign ECDSA P-256", Milliseconds, Nothing, ecdsa_key, |key, _| sign(key);
-    "Quote ECDSA P-256", Milliseconds, Nothing, ecdsa_key,
+    CURVE_KEY "CreatePrimary P-256", Milliseconds, Handle, nothing, |_, _| primary_call(&ecdsa_public());
+    CURVE "Create P-256", Milliseconds, Nothing, parent,
+        |parent, _| create(parent, &Public::ecc(curve::P256, &[alg::NULL], oa::SIGN));
+    CURVE_KEY "Sign ECDSA P-256", Milliseconds, Nothing, ecdsa_key, |key, _| sign(key);
+    CURVE "Quote ECDSA P-256", Milliseconds, Nothing, ecdsa_key,
         |key, _| build::quote(key, &DIGEST, &build::null(), &build::pcrs(alg::SHA256, &[0, 1, 2, 3, 4, 5, 6, 7]));
-    "ECDH_KeyGen P-256", Milliseconds, Nothing,
+    CURVE "ECDH_KeyGen P-256", Milliseconds, Nothing,
         |tpm| primary(tpm, &Public::ecc(curve::P256, &[alg::NULL], oa::DECRYPT)), |key, _| build::ecdh_keygen(key);
-    "Sign RSA-2048", Milliseconds, Nothing,
+    RSA_SIGN "Sign RSA-2048", Milliseconds, Nothing,
         |tpm| primary(tpm, &Public::rsa(2048, &[alg::RSASSA, alg::SHA256], oa::SIGN)), |key, _| sign(key);
-    "RSA_Encrypt 2048", Milliseconds, Nothing, rsa_key,
+    RSA_PUBLIC "RSA_Encrypt 2048", Milliseconds, Nothing, rsa_key,
         |key, _| build::rsa_encrypt(key, &DIGEST, &build::scheme(&[alg::OAEP, alg::SHA256]), &[]);
-    "CreatePrimary RSA-2048, new template", Search, Handle, nothing, |_, round| rsa_primary(2048, round);
-    "CreatePrimary RSA-2048, same template", Milliseconds, Handle, nothing, |_, _| rsa_primary(2048, 7);
-    "CreatePrimary RSA-3072, new template", Search, Handle, nothing, |_, round| rsa_primary(3072, round);
-    "Create RSA-2048", Search, Nothing, parent, |parent, _| create(parent, &rsa_public());
-    "Create RSA-2048, after a pause", Search, Idle, parent, |parent, _| create(parent, &rsa_public());
-    "SelfTest, full", Search, Nothing, nothing, |_, _| build::self_test(1);
+    RSA_2048 "CreatePrimary RSA-2048, new template", Search, Handle, nothing, |_, round| rsa_primary(2048, round);
+    RSA_KEPT "CreatePrimary RSA-2048, same template", Milliseconds, Handle, nothing, |_, _| rsa_primary(2048, 7);
+    RSA_3072 "CreatePrimary RSA-3072, new template", Search, Handle, nothing, |_, round| rsa_primary(3072, round);
+    RSA_CREATE "Create RSA-2048", Search, Nothing, parent, |parent, _| create(parent, &rsa_public());
+    RSA_POOL "Create RSA-2048, after a pause", Search, Idle, parent, |parent, _| create(parent, &rsa_public());
+    SELF_TEST "SelfTest, full", Search, Nothing, nothing, |_, _| build::self_test(1);
 }
 
 fn nothing(_: &mut Tpm) -> Result<Vec<u32>> {

@@ -1,75 +1,116 @@
 //! How many instructions a command takes, as callgrind counts them: a number that a busy machine does not change.
 //!
-//! Valgrind has no SHA and no AVX-512 instructions, and says so: both TPMs take the paths of an older processor.
+//! Valgrind has no SHA and no AVX-512 instructions, and says so: all TPMs take the paths of an older processor. Each
+//! runs all commands in one process; callgrind counts within [`super::tpms`]' `execute` only, and writes what it has
+//! counted at each call of [`note`].
 
+use std::fs;
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::cases::{CASES, Case};
-use super::tpms::{Kind, Tpm};
+use super::contestants::Here;
+use super::tpms::Kind;
 
-/// Rounds of the two runs of which the difference is taken.
-const ROUNDS: [u32; 2] = [50, 250];
+/// Rounds that are counted, after as many that fill what is filled once.
+const ROUNDS: u32 = 50;
 
-/// Prepares the one command of this name and runs it so often.
-pub(crate) fn repeat(kind: Kind, name: &str, times: u32) -> Result<()> {
-    let case = CASES.iter().find(|case| case.name == name).context("no such command")?;
-    let mut tpm = Tpm::start(kind)?;
-    let handles = (case.prepare)(&mut tpm)?;
-    for round in 0..times {
-        case.run(&mut tpm, &handles, round)?;
+/// The cases whose instructions are worth counting, of those that are chosen.
+fn quick(only: &str) -> impl Iterator<Item = &'static Case> {
+    CASES
+        .iter()
+        .filter(move |case| case.name.contains(only) && case.is_quick())
+}
+
+/// Runs the quick commands of these in a process that callgrind watches.
+pub(crate) fn run(kind: Kind, only: &str) -> Result<()> {
+    let mut here = Here::start(kind, false)?;
+    for case in quick(only) {
+        here.prepare(case)?;
+        here.run(0..ROUNDS)?;
+        note(case);
+        here.run(ROUNDS..2 * ROUNDS)?;
+        note(case);
+        here.forget()?;
     }
     Ok(())
 }
 
+/// Has callgrind write a part of its output, with what it has counted since the last.
+#[inline(never)]
+fn note(case: &Case) {
+    black_box(case);
+}
+
 /// A table of the instructions of the quick commands.
-pub(crate) fn table(cases: &[&Case]) -> Result<String> {
+pub(crate) fn table(only: &str, aws_lc: Option<&Path>) -> Result<String> {
+    let this = std::env::current_exe()?;
+    let programs = [
+        (Kind::BUILT, Some(this.as_path())),
+        (Kind::OursAwsLc, aws_lc),
+        (Kind::Libtpms, Some(this.as_path())),
+    ];
     let mut text = format!("{:<40}", "instructions");
-    for kind in Kind::ALL {
-        text += &format!("{:>12}", kind.name());
-    }
-    text += &format!("{:>10}\n", "libtpms / ours");
-    for case in cases.iter().filter(|case| case.is_quick()) {
-        let counts = [count(case, Kind::Ours)?, count(case, Kind::Libtpms)?];
-        text += &format!("{:<40}", case.name);
-        for count in counts {
-            text += &format!("{count:>12}");
+    let mut columns = Vec::new();
+    for (kind, program) in programs {
+        if let Some(program) = program {
+            text += &format!("{:>14}", kind.name());
+            columns.push(count(program, kind, only)?);
         }
-        let [ours, libtpms] = counts.map(|count| count as f64);
-        text += &format!("{:>10.2}\n", libtpms / ours);
+    }
+    text += "   libtpms / ours\n";
+    for (row, case) in quick(only).enumerate() {
+        text += &format!("{:<40}", case.name);
+        let counts: Vec<u64> = columns.iter().filter_map(|column| column.get(row).copied()).collect();
+        for count in &counts {
+            text += &format!("{count:>14}");
+        }
+        if let [ours, .., libtpms] = *counts {
+            text += &format!("{:>17.2}\n", libtpms as f64 / ours as f64);
+        }
     }
     Ok(text)
 }
 
-/// Instructions of one round.
-fn count(case: &Case, kind: Kind) -> Result<u64> {
-    let [few, many] = ROUNDS;
-    let difference = total(case, kind, many)?.saturating_sub(total(case, kind, few)?);
-    Ok(difference / u64::from(many - few))
-}
-
-/// Instructions of a process that runs the command so often.
-fn total(case: &Case, kind: Kind, rounds: u32) -> Result<u64> {
+/// Instructions of one round of each quick command.
+fn count(program: &Path, kind: Kind, only: &str) -> Result<Vec<u64>> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("callgrind");
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe()?)
-        .args([
-            "--only",
-            case.name,
-            "--kind",
-            kind.name(),
-            "--repeat",
-            &rounds.to_string(),
-        ])
+        .args(["--tool=callgrind", "--toggle-collect=*Target*execute*"])
+        .arg("--dump-before=*counts*note*")
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(program)
+        .args(["--only", only, "--count", kind.name()])
         .output()
         .context("valgrind cannot be started; install Debian's valgrind")?;
-    let log = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        bail!("{} of {} under valgrind: {log}", case.name, kind.name());
+        bail!(
+            "{} under valgrind: {}",
+            kind.name(),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
-    // ==123== Collected : 4567
-    let collected = log.lines().find_map(|line| line.split_once("Collected : "));
-    let collected = collected.context("valgrind does not tell what it collected")?.1;
-    Ok(collected.trim().parse()?)
+    // Two parts a case, of which the second counts.
+    let parts = (1..=quick(only).count()).map(|case| folder.path().join(format!("callgrind.{}", 2 * case)));
+    let counts = parts.map(|part| total(&part));
+    let counts: Vec<u64> = counts.collect::<Result<_>>()?;
+    ensure!(
+        counts.iter().all(|count| *count > 0),
+        "callgrind has not found the functions whose instructions it was to count"
+    );
+    Ok(counts.into_iter().map(|count| count / u64::from(ROUNDS)).collect())
+}
+
+/// What a part of callgrind's output says that it counted.
+fn total(part: &PathBuf) -> Result<u64> {
+    let text = fs::read_to_string(part).with_context(|| format!("cannot read {}", part.display()))?;
+    let total = text.lines().find_map(|line| line.strip_prefix("totals: "));
+    Ok(total
+        .context("callgrind does not tell what it counted")?
+        .trim()
+        .parse()?)
 }

@@ -1,9 +1,11 @@
 //! How long commands take the engine by itself, beside libtpms in the same process: no socket, no window, no disk.
 
 mod cases;
+mod contestants;
 mod counts;
 mod picture;
 mod summary;
+mod targets;
 mod tpms;
 
 use std::fs;
@@ -16,10 +18,11 @@ use integration::times::Times;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use cases::{CASES, Case};
+use contestants::{Contestant, There};
 use summary::Results;
-use tpms::{Kind, Tpm};
+use tpms::Kind;
 
-/// Commands of one TPM that follow each other before the other has its turn.
+/// Commands of one TPM that follow each other before the next has its turn.
 const BLOCK: u32 = 50;
 
 #[derive(Debug, Parser)]
@@ -43,33 +46,50 @@ struct Args {
     /// Counts the instructions of the quick commands as well; takes valgrind, and a minute or two.
     #[arg(long)]
     instructions: bool,
-    /// Runs a command so often and nothing else; for this program itself.
-    #[arg(long, hide = true, requires = "kind", value_name = "TIMES")]
-    repeat: Option<u32>,
+    /// This program, built with its feature aws-lc, for the rows of `ours-aws-lc`.
+    #[arg(long, value_name = "PROGRAM")]
+    aws_lc: Option<PathBuf>,
+    /// Does what the lines of its input ask for; for this program itself.
+    #[arg(long, hide = true)]
+    serve: bool,
+    /// Has the quick commands of this TPM counted by callgrind; for this program itself.
     #[arg(long, hide = true, value_enum)]
-    kind: Option<Kind>,
+    count: Option<Kind>,
 }
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    if let (Some(times), Some(kind)) = (args.repeat, args.kind) {
-        counts::repeat(kind, &args.only, times)?;
+    let cases: Vec<&'static Case> = CASES.iter().filter(|case| case.name.contains(&args.only)).collect();
+    if let Some(kind) = args.count {
+        counts::run(kind, &args.only)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    pin()?;
+    if args.serve {
+        contestants::serve()?;
         return Ok(ExitCode::SUCCESS);
     }
     let rounds = if args.quick { args.rounds / 10 } else { args.rounds };
-    pin()?;
-    let mut tpms = [Tpm::start(Kind::Ours)?, Tpm::start(Kind::Libtpms)?];
+    let mut tpms = vec![Contestant::here(Kind::BUILT)?];
+    if let Some(program) = &args.aws_lc {
+        tpms.push(Contestant::There(There::start(program, Kind::OursAwsLc)?));
+    }
+    tpms.push(Contestant::here(Kind::Libtpms)?);
     let mut results = Results::default();
-    let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(&args.only)).collect();
+    let mut heading = "";
     for case in &cases {
+        if case.target.heading != heading {
+            heading = case.target.heading;
+            println!("{}", summary::head(heading));
+        }
         for (kind, times) in measure(&mut tpms, case, case.rounds(rounds))? {
             results.add(case.name, kind, times);
         }
-        print!("{}", results.line(case.name));
+        print!("{}", results.line(case));
     }
     println!("{}", summary::LEGEND);
     if args.instructions {
-        println!("{}", counts::table(&cases)?);
+        println!("{}", counts::table(&args.only, args.aws_lc.as_deref())?);
     }
     fs::create_dir_all(&args.out)?;
     let (json, svg) = (args.out.join("engine.json"), args.out.join("engine.svg"));
@@ -89,31 +109,22 @@ fn pin() -> Result<()> {
 }
 
 /// Measures a command on all TPMs, block by block in turn.
-fn measure(tpms: &mut [Tpm], case: &Case, rounds: u32) -> Result<Vec<(Kind, Times)>> {
-    let mut runs = Vec::new();
+fn measure(tpms: &mut [Contestant], case: &'static Case, rounds: u32) -> Result<Vec<(Kind, Times)>> {
+    let mut times = vec![Vec::new(); tpms.len()];
     for tpm in tpms.iter_mut() {
-        let handles = (case.prepare)(tpm).with_context(|| format!("preparing {}", case.name))?;
-        // What is computed once in a process is not the command's.
-        case.run(tpm, &handles, u32::MAX)?;
-        runs.push((handles, Vec::new()));
+        tpm.prepare(case)?;
     }
     let block = BLOCK.min(rounds.div_ceil(4));
     let mut round = 0;
     while round < rounds {
         let end = (round + block).min(rounds);
-        for (tpm, (handles, times)) in tpms.iter_mut().zip(&mut runs) {
-            for number in round..end {
-                times.push(case.run(tpm, handles, number)?);
-            }
+        for (tpm, times) in tpms.iter_mut().zip(&mut times) {
+            times.extend(tpm.run(round..end)?);
         }
         round = end;
     }
-    let mut results = Vec::new();
-    for (tpm, (handles, times)) in tpms.iter_mut().zip(runs) {
-        for handle in handles {
-            tpm.forget(handle)?;
-        }
-        results.push((tpm.kind, Times::new(times)));
-    }
-    Ok(results)
+    let of_kinds = tpms.iter_mut().zip(times);
+    of_kinds
+        .map(|(tpm, times)| tpm.forget().map(|()| (tpm.kind(), Times::new(times))))
+        .collect()
 }

@@ -46,8 +46,9 @@ fn draw_on<'a>(
         .y_label_formatter(&|place| label(commands, *place))
         .draw()?;
     for (kind, colour, offset) in [
-        (Kind::Ours, RGBColor(0, 110, 60), 0.12),
-        (Kind::Libtpms, RGBColor(200, 60, 30), -0.12),
+        (Kind::Ours, RGBColor(0, 110, 60), 0.24),
+        (Kind::OursAwsLc, RGBColor(40, 90, 200), 0.0),
+        (Kind::Libtpms, RGBColor(200, 60, 30), -0.24),
     ] {
         let lines = results
             .rows

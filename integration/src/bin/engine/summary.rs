@@ -2,11 +2,24 @@
 
 use integration::times::Times;
 
+use super::cases::Case;
+use super::targets::has_ifma;
 use super::tpms::Kind;
 
 /// What the columns of [`Results::line`] are.
-pub(crate) const LEGEND: &str =
-    "microseconds: median (99th percentile); last, libtpms' median over ours: above 1 we are faster\n";
+pub(crate) const LEGEND: &str = "\
+microseconds: median (99th percentile)
+times faster: libtpms' median over ours, and what is wanted of it
+";
+
+/// The line above the commands of a heading.
+pub(crate) fn head(heading: &str) -> String {
+    let mut line = format!("\n{heading:<40}");
+    for kind in Kind::ALL {
+        line += &format!("{:<24}", kind.name());
+    }
+    line + "times faster"
+}
 
 /// All times of a run, in the order of the commands.
 #[derive(Debug, Default)]
@@ -28,21 +41,44 @@ impl Results {
         row.map(|(_, _, times)| times)
     }
 
-    /// The line of a command in the table.
-    pub(crate) fn line(&self, command: &str) -> String {
-        let mut line = format!("{command:<40}");
+    /// The line of a command in the table: its times, and whether they are what is wanted.
+    pub(crate) fn line(&self, case: &Case) -> String {
+        let mut line = format!("{:<40}", case.name);
         for kind in Kind::ALL {
-            let cell = self.times(command, kind).map_or_else(
+            let cell = self.times(case.name, kind).map_or_else(
                 || "-".to_owned(),
                 |times| format!("{:.2} ({:.2})", times.percentile(50), times.percentile(99)),
             );
-            line += &format!("{:>10} {cell:<24}", kind.name());
+            line += &format!("{cell:<24}");
         }
-        let medians = self
-            .median(command, Kind::Ours)
-            .zip(self.median(command, Kind::Libtpms));
-        line += &medians.map_or_else(String::new, |(ours, libtpms)| format!("{:>8.2}", libtpms / ours));
+        let verdicts = [(Kind::Ours, 0), (Kind::OursAwsLc, 1)].map(|(kind, column)| self.verdicts(case, kind, column));
+        line += &verdicts.concat().join("; ");
         line + "\n"
+    }
+
+    /// What is wanted of a command, and whether it is so.
+    fn verdicts(&self, case: &Case, kind: Kind, column: usize) -> Vec<String> {
+        let (Some(times), name) = (self.times(case.name, kind), kind.name()) else {
+            return Vec::new();
+        };
+        let met = |met: bool| if met { "met" } else { "MISSED" };
+        let mut verdicts = Vec::new();
+        let faster = case.target.faster.and_then(|wanted| wanted.get(column).copied());
+        if let Some((wanted, libtpms)) = faster.zip(self.median(case.name, Kind::Libtpms)) {
+            let is = libtpms / times.percentile(50);
+            verdicts.push(format!("{name} {is:.2} of {wanted}: {}", met(is >= wanted)));
+        }
+        let p99 = case
+            .target
+            .p99_ms
+            .map(|[with, without]| if has_ifma() { with } else { without });
+        for (what, percent, limit) in [("median", 50, case.target.median_ms), ("p99", 99, p99)] {
+            if let Some(limit) = limit {
+                let is = times.percentile(percent) / 1e3;
+                verdicts.push(format!("{what} {is:.2} ms of {limit}: {}", met(is <= limit)));
+            }
+        }
+        verdicts
     }
 
     /// A list of objects, one a command and TPM.
