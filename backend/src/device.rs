@@ -103,7 +103,7 @@ pub(crate) struct Device {
 
 impl Device {
     /// Opens the state directory and loads its TPM, or makes one if there is none, unless one is to arrive. The TPM has no
-    /// power yet.
+    /// power yet, and a new one is not on the disk before [`Self::start`].
     pub(crate) fn open(
         config: &Config,
         access: Access,
@@ -147,8 +147,15 @@ impl Device {
         self.state.lock().unwrap_or_else(|_| std::process::abort())
     }
 
-    /// Powers the TPM on and starts it, if the command line says so.
+    /// Powers the TPM on and starts it, if the command line says so. A new TPM is on the disk then.
     pub(crate) fn start(&self, startup: Startup) -> Result<(), DeviceError> {
+        let started = self.start_up(startup);
+        // Why a new TPM could not be written tells more than that its start-up failed.
+        self.lock().lease.settle().map_err(StateError::from)?;
+        started
+    }
+
+    fn start_up(&self, startup: Startup) -> Result<(), DeviceError> {
         let kind = match startup {
             Startup::None => return Ok(()),
             Startup::Clear => 0,

@@ -69,6 +69,7 @@ impl State {
     pub(super) fn present(&mut self) -> Result<&mut Tpm, StateError> {
         if self.tpm.is_none() {
             let (tpm, lease) = self.opener.as_ref().ok_or(StateError::Vacant)?.load_or_make()?;
+            lease.settle()?;
             self.seat(tpm, lease.clone());
         }
         self.tpm.as_mut().ok_or(StateError::Vacant)

@@ -95,7 +95,7 @@ impl Opener {
         platform(lease.clone(), Arc::clone(&self.cancel), Arc::clone(&self.presence))
     }
 
-    /// Loads the directory's TPM, or makes one if there is none.
+    /// Loads the directory's TPM, or makes one if there is none, which is on the disk when the lease is settled.
     pub(super) fn load_or_make(&self) -> Result<(Tpm, Lease), StateError> {
         let path = &self.path;
         let store = self.store()?;
@@ -108,12 +108,12 @@ impl Opener {
                 let options = Manufacture {
                     profile: self.profile.unwrap_or_default(),
                 };
+                lease.make();
                 Tpm::manufacture(self.platform(&lease), &options)
                     .map_err(|error| StateError::Manufacture(path.clone(), error))?
             }
             loaded => loaded.map_err(|error| StateError::Load(path.clone(), error))?,
         };
-        store::mark(path)?;
         self.check_profile(tpm.profile_name())?;
         info!(
             "serving the TPM in {}, of profile {}",
@@ -140,7 +140,7 @@ impl Opener {
                 tpm
             }
         };
-        store::mark(path)?;
+        lease.settle()?;
         Ok((tpm, lease))
     }
 

@@ -76,15 +76,13 @@ pub(crate) fn may_be_made(directory: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Notes that the directory holds a TPM.
+/// Notes that the directory holds a TPM. Nobody waits for the note to be on the disk: it counts when the state is gone, and
+/// one that the power took is made again by the next start, which finds the state.
 pub(crate) fn mark(directory: &Path) -> Result<(), OpenError> {
-    let mark = || -> io::Result<()> {
-        match open_file(&directory.join(MARKER), true) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            made => made?.sync_all().and_then(|()| sync(directory)),
-        }
-    };
-    mark().map_err(|error| OpenError::Mark(directory.to_owned(), error))
+    match open_file(&directory.join(MARKER), true) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(OpenError::Mark(directory.to_owned(), error)),
+        _ => Ok(()),
+    }
 }
 
 /// The directory's lock. Whoever holds it has left its process number in the file, for the message.

@@ -1,4 +1,5 @@
-//! A store that can be given up and taken again while its TPM stays in memory.
+//! The engine's store: what a new TPM is made of is written with its first start-up, and a store can be given up and taken
+//! again while its TPM stays in memory.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,37 +9,69 @@ use super::{OpenError, Store};
 
 /// The store of a TPM, shared by the engine, which reads and writes, and the device, which may give it up.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Lease(Arc<Mutex<Option<Store>>>);
+pub(crate) struct Lease(Arc<Mutex<Leased>>);
+
+#[derive(Debug, Default)]
+struct Leased {
+    store: Option<Store>,
+    /// The next commit is of a TPM that is being made, of which nobody knows yet.
+    making: bool,
+    /// What that commit was to write, which the one after it writes.
+    made: Vec<Change>,
+}
 
 impl Lease {
     pub(crate) fn new(store: Store) -> Self {
-        Self(Arc::new(Mutex::new(Some(store))))
+        let lease = Self::default();
+        lease.renew(store);
+        lease
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Store>> {
+    fn lock(&self) -> MutexGuard<'_, Leased> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next commit makes a TPM, and need not be on the disk before [`Self::settle`] or the commit that follows: until
+    /// then no command is answered.
+    pub(crate) fn make(&self) {
+        self.lock().making = true;
+    }
+
+    /// Has the TPM on the disk, and the directory marked as that of a TPM.
+    pub(crate) fn settle(&self) -> Result<(), OpenError> {
+        let leased = &mut *self.lock();
+        let Some(store) = &mut leased.store else {
+            return Ok(());
+        };
+        if !leased.made.is_empty() {
+            store
+                .commit(&leased.made)
+                .map_err(|error| OpenError::New(store.directory.state(), error.into()))?;
+            leased.made.clear();
+        }
+        super::mark(store.directory.path())
     }
 
     /// Closes the store, and so gives its directory's lock up. Until [`Self::renew`] nothing can be read or written.
     pub(crate) fn give_up(&self) {
-        *self.lock() = None;
+        self.lock().store = None;
     }
 
     /// Goes on with a store that was opened anew.
     pub(crate) fn renew(&self, store: Store) {
-        *self.lock() = Some(store);
+        self.lock().store = Some(store);
     }
 
     /// Notes, durably, whether the TPM was handed over; in a store that was given up there is nothing to note any more.
     pub(crate) fn set_moved(&self, moved: bool) -> Result<(), OpenError> {
-        match &mut *self.lock() {
+        match &mut self.lock().store {
             Some(store) => store.set_moved(moved),
             None => Ok(()),
         }
     }
 
     pub(crate) fn is_held(&self) -> bool {
-        self.lock().is_some()
+        self.lock().store.is_some()
     }
 }
 
@@ -46,12 +79,95 @@ fn given_up() -> StoreError {
     StoreError("the state directory was given up with the TPM".to_owned())
 }
 
+impl Leased {
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let store = self.store.as_mut().ok_or_else(given_up)?;
+        if std::mem::take(&mut self.making) {
+            self.made = changes.to_vec();
+            return Ok(());
+        }
+        if self.made.is_empty() {
+            return store.commit(changes);
+        }
+        store.commit(&[&self.made, changes].concat())?;
+        self.made.clear();
+        Ok(())
+    }
+}
+
 impl NvStore for Lease {
     fn load(&mut self) -> Result<Vec<Record>, StoreError> {
-        self.lock().as_mut().ok_or_else(given_up)?.load()
+        self.lock().store.as_mut().ok_or_else(given_up)?.load()
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        self.lock().as_mut().ok_or_else(given_up)?.commit(changes)
+        self.lock().commit(changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::directory::{MARKER, STATE};
+    use super::super::{Access, Directory};
+    use super::*;
+
+    fn put(key: &[u8]) -> Change {
+        Change::Put {
+            key: key.to_vec(),
+            value: b"value".to_vec(),
+        }
+    }
+
+    /// The names of what is on the disk, and in how many commits it was written.
+    fn found(path: &std::path::Path) -> (Vec<Vec<u8>>, u64) {
+        let (_, contents) = Store::open_any(Directory::enter(path).unwrap(), None)
+            .unwrap()
+            .into_contents()
+            .unwrap();
+        let names = contents.records.into_iter().map(|(name, _)| name).collect();
+        (names, contents.head.generation)
+    }
+
+    #[test]
+    fn a_new_tpm_is_written_with_the_commit_that_follows_or_when_it_is_settled() {
+        for follows in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path();
+            let mut lease = Lease::new(Store::open(path, &Access::default()).unwrap());
+            lease.make();
+            lease.commit(&[put(b"a")]).unwrap();
+            assert!(!path.join(STATE).exists());
+            if follows {
+                lease.commit(&[put(b"b")]).unwrap();
+                assert!(path.join(STATE).exists());
+            }
+            assert!(!path.join(MARKER).exists());
+            lease.settle().unwrap();
+            assert!(path.join(MARKER).exists());
+            // There is nothing left to write.
+            lease.settle().unwrap();
+            drop(lease);
+            let names = [b"a".to_vec(), b"b".to_vec()];
+            assert_eq!(found(path), (names[..1 + usize::from(follows)].to_vec(), 1));
+        }
+    }
+
+    #[test]
+    fn a_new_tpm_that_cannot_be_written_is_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let mut lease = Lease::new(Store::open(path, &Access::default()).unwrap());
+        lease.make();
+        lease.commit(&[put(b"a")]).unwrap();
+        // A directory is in the way.
+        let obstacle = path.join("state.redb.new/full");
+        std::fs::create_dir_all(&obstacle).unwrap();
+        lease.commit(&[put(b"b")]).unwrap_err();
+        assert!(matches!(lease.settle(), Err(OpenError::New(..))));
+        assert!(!path.join(MARKER).exists());
+        std::fs::remove_dir_all(obstacle.parent().unwrap()).unwrap();
+        lease.commit(&[put(b"c")]).unwrap();
+        drop(lease);
+        assert_eq!(found(path), (vec![b"a".to_vec(), b"c".to_vec()], 1));
     }
 }

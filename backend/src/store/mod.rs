@@ -8,6 +8,7 @@ mod checks;
 mod data_key;
 mod directory;
 mod error;
+mod flushes;
 mod instance;
 mod lease;
 mod mark;
@@ -38,7 +39,7 @@ pub(crate) use lease::Lease;
 use mark::Mark;
 pub(crate) use root::Head;
 use root::{Number, ROOT, Root};
-use rows::{Rows, StateFile, Stored};
+use rows::{Medium, Rows, StateFile, Stored};
 pub(crate) use transfer::TransferError;
 use vault::{Tags, Vault};
 
@@ -99,20 +100,19 @@ impl Store {
     /// Opens the state in a directory, both of which are made if they are missing, for the instance that it belongs to.
     pub(crate) fn open(path: &Path, access: &Access) -> Result<Self, OpenError> {
         let directory = Directory::enter(path)?;
-        let (rows, found) = if directory.state().exists() {
+        let mut store = if directory.state().exists() {
             let (rows, found) = read(&directory)?;
             if found.keys().all(|name| name == ROOT) && !directory::is_marked(path) {
                 // A manufacture was interrupted. What that TPM was to be protected with has no say in how this one is.
                 drop(rows);
-                make(&directory, access)?
+                Self::vacant(directory, access)?
             } else {
-                (rows, found)
+                Self::assemble(directory, rows, found, access.key.as_ref())?
             }
         } else {
             may_be_made(path)?;
-            make(&directory, access)?
+            Self::vacant(directory, access)?
         };
-        let mut store = Self::assemble(directory, rows, found, access.key.as_ref())?;
         store.check_instance(access.instance.as_ref())?;
         store.check_age(access.anchor.as_deref())?;
         store.claim(access.instance.as_ref())?;
@@ -123,6 +123,36 @@ impl Store {
     pub(crate) fn open_any(directory: Directory, key: Option<&OperatorKey>) -> Result<Self, OpenError> {
         let (rows, found) = read(&directory)?;
         Self::assemble(directory, rows, found, key)
+    }
+
+    /// A state in which a TPM can be made. Its file is made with the first commit.
+    fn vacant(directory: Directory, access: &Access) -> Result<Self, OpenError> {
+        Acknowledged::forget(directory.path()).map_err(|error| OpenError::New(directory.state(), error.into()))?;
+        let mut head = Head::new(new_number()?, access.instance.clone());
+        head.anchored = access.anchor.is_some();
+        let protection = match &access.key {
+            None => Protection::Plain,
+            Some(operator) => {
+                let key = DataKey::generate()?;
+                let _lock = data_key::Lock::take(directory.path())?;
+                DataKey::write(directory.path(), operator, &[&key])?;
+                Protection::Sealed {
+                    vault: Vault::new(&key),
+                    tags: Tags::new(),
+                }
+            }
+        };
+        Ok(Self {
+            rows: Rows::vacant(Box::new(state_file(&directory))),
+            head,
+            fingerprint: root::fingerprint(&[]),
+            protection,
+            opened: None,
+            anchor: None,
+            acknowledged: None,
+            failing: false,
+            directory,
+        })
     }
 
     fn assemble(
@@ -388,17 +418,6 @@ pub(crate) fn new_number() -> Result<Number, OpenError> {
     Ok(*random()?)
 }
 
-/// Makes an empty state, in which a TPM can be made.
-fn make(directory: &Directory, access: &Access) -> Result<(Rows, Stored), OpenError> {
-    let mut head = Head::new(new_number()?, access.instance.clone());
-    head.anchored = access.anchor.is_some();
-    let contents = Contents {
-        head,
-        records: Vec::new(),
-    };
-    write(directory, access.key.as_ref(), None, &contents)
-}
-
 /// Puts a state in the place of the one, if any, that a directory holds, encrypted if there is a key. A process that is
 /// killed meanwhile leaves the old state or the new one: `old` opens the old one's key, which is kept until then.
 pub(crate) fn replace(
@@ -407,25 +426,17 @@ pub(crate) fn replace(
     old: Option<&OperatorKey>,
     contents: &Contents,
 ) -> Result<(), OpenError> {
-    write(directory, key, old, contents).map(|_| ())
-}
-
-/// As [`replace`]; what was written stays open.
-fn write(
-    directory: &Directory,
-    key: Option<&OperatorKey>,
-    old: Option<&OperatorKey>,
-    contents: &Contents,
-) -> Result<(Rows, Stored), OpenError> {
     let path = directory.state();
     let failed = |cause| OpenError::New(path.clone(), cause);
-    let forget = || Acknowledged::forget(directory.path()).map_err(|error| failed(error.into()));
     let Contents { head, records } = contents;
     let changes: Vec<Change> = records.iter().map(|(name, value)| put(name, value.to_vec())).collect();
+    let write = |rows: &[Change]| {
+        Acknowledged::forget(directory.path()).map_err(|error| failed(error.into()))?;
+        state_file(directory).replace(rows).map(drop).map_err(failed)
+    };
     let Some(operator) = key else {
         let (rows, _) = Protection::Plain.rows(head, &changes).map_err(failed)?;
-        forget()?;
-        return Rows::make(Box::new(state_file(directory)), &rows).map_err(failed);
+        return write(&rows);
     };
     let new = DataKey::generate()?;
     let rows = seal(&Vault::new(&new), head, &mut Tags::new(), &changes).map_err(failed)?;
@@ -440,10 +451,9 @@ fn write(
         operator,
         &[&new].into_iter().chain(&kept).collect::<Vec<_>>(),
     )?;
-    forget()?;
-    let made = Rows::make(Box::new(state_file(directory)), &rows).map_err(failed)?;
+    write(&rows)?;
     if !kept.is_empty() {
         DataKey::write(directory.path(), operator, &[&new])?;
     }
-    Ok(made)
+    Ok(())
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
-use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction};
 use tpm_engine::platform::Change;
 use tracing::info;
 
 use super::directory::{new_file, open_file, rename};
 use super::error::Cause;
+use super::flushes::{Flushes, Hasty};
 use crate::process;
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
@@ -54,23 +56,39 @@ impl Medium for StateFile {
 
 /// Makes a database of these rows, flushed.
 pub(super) fn fill(backend: impl StorageBackend, rows: &[Change]) -> Result<Database, Cause> {
-    let database = Database::builder()
-        .set_cache_size(CACHE_SIZE)
-        .create_with_backend(backend)?;
-    write(&database, rows, &mut Vec::new())?;
+    let flushes = Flushes::none();
+    let database = create(&Arc::new(backend), &flushes)?;
+    let transaction = database.begin_write()?;
+    change(&transaction, rows, &mut Vec::new())?;
+    // The flush of the commit is that of the whole file.
+    flushes.all();
+    transaction.commit()?;
     Ok(database)
 }
 
 /// Opens a database and checks the checksums of all its pages.
 pub(super) fn check(backend: impl StorageBackend) -> Result<Database, Cause> {
-    let mut database = Database::builder()
-        .set_cache_size(CACHE_SIZE)
-        .create_with_backend(backend)?;
+    let flushes = Flushes::none_of_the_header();
+    let backend = Arc::new(backend);
+    let mut database = create(&backend, &flushes)?;
     if !database.check_integrity()? {
         return Err("its checksums do not match".into());
     }
     database.begin_read()?.open_table(RECORDS)?;
+    flushes.all();
+    backend.sync_data()?;
     Ok(database)
+}
+
+/// Opens a database, or makes one of an empty file.
+fn create(backend: &Arc<impl StorageBackend>, flushes: &Flushes) -> Result<Database, Cause> {
+    let backend = Hasty {
+        backend: Arc::clone(backend),
+        flushes: flushes.clone(),
+    };
+    Ok(Database::builder()
+        .set_cache_size(CACHE_SIZE)
+        .create_with_backend(backend)?)
 }
 
 /// Names and values of rows, as they are stored.
@@ -80,8 +98,10 @@ pub(super) type Stored = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Debug)]
 pub(super) struct Rows {
     medium: Box<dyn Medium>,
-    /// `None` after a failed commit, until the next one makes the database anew.
+    /// `None` after a failed commit, until the next one makes the database anew, and before the first.
     database: Option<Database>,
+    /// There is no database yet; the first commit makes it.
+    vacant: bool,
     /// What brings the disk back to where the TPM is. A commit that failed may have reached the disk all the same.
     undo: Vec<Change>,
 }
@@ -93,21 +113,20 @@ impl Rows {
         let rows = Self {
             medium,
             database: Some(database),
+            vacant: false,
             undo: Vec::new(),
         };
         Ok((rows, stored))
     }
 
-    /// Makes a database of these rows, in the place of the one, if any, that there is.
-    pub(super) fn make(medium: Box<dyn Medium>, rows: &[Change]) -> Result<(Self, Stored), Cause> {
-        let database = medium.replace(rows)?;
-        let stored = read(&database)?;
-        let rows = Self {
+    /// No rows. The first commit makes the database, in the place of the one, if any, that there is.
+    pub(super) fn vacant(medium: Box<dyn Medium>) -> Self {
+        Self {
             medium,
-            database: Some(database),
+            database: None,
+            vacant: true,
             undo: Vec::new(),
-        };
-        Ok((rows, stored))
+        }
     }
 
     /// The database; made anew, and without the commit that failed, if one has. What a failed flush left in the page
@@ -137,11 +156,22 @@ impl Rows {
     }
 
     pub(super) fn read(&mut self) -> Result<Stored, Cause> {
-        read(self.database()?)
+        match self.vacant {
+            true => Ok(Stored::new()),
+            false => read(self.database()?),
+        }
     }
 
     /// Makes all changes durable, or none, and returns what would undo them.
     pub(super) fn write(&mut self, changes: &[Change]) -> Result<Vec<Change>, Cause> {
+        if self.vacant {
+            self.database = Some(self.medium.replace(changes)?);
+            self.vacant = false;
+            let keys = changes
+                .iter()
+                .map(|(Change::Put { key, .. } | Change::Delete { key })| key);
+            return Ok(keys.cloned().map(|key| Change::Delete { key }).collect());
+        }
         let mut undo = Vec::new();
         match write(self.database()?, changes, &mut undo) {
             Ok(()) => Ok(undo),
@@ -184,20 +214,23 @@ fn read(database: &Database) -> Result<Stored, Cause> {
 /// One transaction, flushed to the disk once; `undo` gets what would undo it.
 fn write(database: &Database, changes: &[Change], undo: &mut Vec<Change>) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    {
-        let mut table = transaction.open_table(RECORDS)?;
-        for change in changes {
-            let (key, before) = match change {
-                Change::Put { key, value } => (key, table.insert(key.as_slice(), value.as_slice())?),
-                Change::Delete { key } => (key, table.remove(key.as_slice())?),
-            };
-            let key = key.clone();
-            undo.push(match before.map(|before| before.value().to_vec()) {
-                Some(value) => Change::Put { key, value },
-                None => Change::Delete { key },
-            });
-        }
-    }
+    change(&transaction, changes, undo)?;
     transaction.commit()?;
+    Ok(())
+}
+
+fn change(transaction: &WriteTransaction, changes: &[Change], undo: &mut Vec<Change>) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(RECORDS)?;
+    for change in changes {
+        let (key, before) = match change {
+            Change::Put { key, value } => (key, table.insert(key.as_slice(), value.as_slice())?),
+            Change::Delete { key } => (key, table.remove(key.as_slice())?),
+        };
+        let key = key.clone();
+        undo.push(match before.map(|before| before.value().to_vec()) {
+            Some(value) => Change::Put { key, value },
+            None => Change::Delete { key },
+        });
+    }
     Ok(())
 }

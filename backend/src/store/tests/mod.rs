@@ -8,7 +8,7 @@ mod faults;
 
 use std::os::unix::fs::MetadataExt;
 
-use super::directory::{DATA_KEY, STATE};
+use super::directory::{DATA_KEY, MARKER, STATE};
 use super::*;
 
 fn put(key: &[u8], value: &[u8]) -> Change {
@@ -71,10 +71,10 @@ fn records_outlive_the_store() {
 fn only_the_owner_gets_in() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tpm");
-    let _store = Store::open(&path, &with_key(1)).unwrap();
+    sample(&path, &with_key(1));
     let mode = |path: &Path| path.metadata().unwrap().mode() & 0o777;
     assert_eq!(mode(&path), 0o700);
-    for file in ["lock", STATE, DATA_KEY] {
+    for file in ["lock", STATE, DATA_KEY, MARKER] {
         assert_eq!(mode(&path.join(file)), 0o600, "{file}");
     }
 }
