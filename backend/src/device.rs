@@ -1,18 +1,19 @@
 //! The TPM of this process, shared between the thread that runs commands and the thread that controls it.
 
 mod host;
+mod jobs;
 mod moving;
 mod opener;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use tpm_engine::background::{Job, Outcome};
 use tpm_engine::platform::{NvStore, StoreError};
 use tpm_engine::{Locality, MAX_COMMAND_SIZE, Platform, ResponseBuffer, Tpm};
 use tracing::{info, trace, warn};
 
 use self::host::{Presence, SETS_TIMERS};
+use self::jobs::Jobs;
 use self::moving::Moving;
 pub(crate) use self::moving::{MAX_PART_SIZE, Part};
 use self::opener::Opener;
@@ -78,8 +79,7 @@ struct State {
     powered: bool,
     buffer_size: usize,
     moving: Moving,
-    /// Nothing is to be prepared in the background any more.
-    no_jobs: bool,
+    jobs: Jobs,
 }
 
 /// One TPM and the signals that reach it while it runs a command.
@@ -129,7 +129,7 @@ impl Device {
                 powered: false,
                 buffer_size: MAX_COMMAND_SIZE,
                 moving: Moving::default(),
-                no_jobs: false,
+                jobs: Jobs::default(),
             }),
             job_is_due: Condvar::new(),
             timers: Condvar::new(),
@@ -186,9 +186,7 @@ impl Device {
         // Whoever took a part of the state gets no other part of another moment.
         state.moving.given = None;
         tpm.execute(locality, command, response);
-        if tpm.job_is_due() {
-            self.job_is_due.notify_one();
-        }
+        self.note_command(state);
         if SETS_TIMERS.contains(&code_of(command)) {
             self.timers.notify_one();
         }
@@ -200,35 +198,6 @@ impl Device {
             code_of(response)
         );
         response
-    }
-
-    /// Sleeps until the TPM has a job for the background; `None` when there are to be no more.
-    pub(crate) fn wait_for_job(&self) -> Option<Job> {
-        let mut state = self.lock();
-        while !state.no_jobs {
-            // What is prepared for a TPM that was handed over is of no use.
-            let gone = state.moving.gone;
-            let tpm = state.tpm.as_mut().filter(|_| !gone);
-            let job = tpm.and_then(Tpm::next_job);
-            if job.is_some() {
-                return job;
-            }
-            state = self.job_is_due.wait(state).unwrap_or_else(|_| std::process::abort());
-        }
-        None
-    }
-
-    /// Ends the preparations.
-    pub(crate) fn end_jobs(&self) {
-        self.lock().no_jobs = true;
-        self.job_is_due.notify_all();
-    }
-
-    /// Gives the TPM what came of a job.
-    pub(crate) fn finish(&self, outcome: Outcome) {
-        if let Some(tpm) = &mut self.lock().tpm {
-            tpm.finish(outcome);
-        }
     }
 
     /// Requests to cancel commands. Whoever executes a command takes it by [`Cancel::taking`].
