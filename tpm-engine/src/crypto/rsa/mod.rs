@@ -1,5 +1,6 @@
 //! RSA (Part 1, annex B).
 
+mod blinding;
 mod padding;
 
 pub(crate) use padding::pss_salt_size;
@@ -7,12 +8,13 @@ pub(crate) use padding::pss_salt_size;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-use ::rsa::hazmat::{rsa_decrypt_and_check, rsa_encrypt};
+use ::rsa::hazmat::{rsa_decrypt, rsa_encrypt};
 use ::rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
 use ::rsa::{BoxedUint, PrivateKey, PublicKey};
 use crypto_bigint::{NonZero, Resize as _};
 use zeroize::Zeroizing;
 
+use self::blinding::Blinding;
 use crate::alg::HashAlg;
 use crate::bytes::Bytes;
 use crate::crypto::CryptoError;
@@ -136,6 +138,7 @@ struct Prepared {
     key: PrivateKey,
     /// The key in the hands of a library in C, if there is one that takes it: made when it is first used.
     native: OnceLock<Option<NativeRsa>>,
+    blinding: blinding::Kept,
 }
 
 impl RsaPrivate {
@@ -179,8 +182,11 @@ impl RsaPrivate {
     fn from_factors(p: BoxedUint, q: BoxedUint, exponent: u32) -> Result<Self, CryptoError> {
         PrivateKey::from_p_q(p, q, BoxedUint::from(exponent))
             .map(|key| {
-                let native = OnceLock::new();
-                Self(Arc::new(Prepared { key, native }))
+                Self(Arc::new(Prepared {
+                    key,
+                    native: OnceLock::new(),
+                    blinding: blinding::Kept::default(),
+                }))
             })
             .map_err(|_| CryptoError::Key)
     }
@@ -227,8 +233,14 @@ impl RsaPrivate {
                 return Ok(output);
             }
         }
-        let output = rsa_decrypt_and_check(key, Some(rng), &input).map_err(|_| CryptoError::Key)?;
-        let output = Zeroizing::new(output);
+        let blinding = self.0.blinding.take().unwrap_or_else(|| Blinding::new(key, rng));
+        let blinded = rsa_decrypt(None::<&mut HmacDrbg>, key, &blinding.blind(&input)).map_err(|_| CryptoError::Key)?;
+        let output = Zeroizing::new(blinding.unblind(&Zeroizing::new(blinded)));
+        // A fault in one half of the computation would give the factors away.
+        if rsa_encrypt(key, &output).map_err(|_| CryptoError::Key)? != *input {
+            return Err(CryptoError::Key);
+        }
+        self.0.blinding.put_next(blinding);
         Ok(Zeroizing::new(bytes(&output, self.size())))
     }
 

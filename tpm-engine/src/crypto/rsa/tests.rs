@@ -32,7 +32,8 @@ fn prime() -> Vec<u8> {
     vectors("P").remove(0).1
 }
 
-static KEY: LazyLock<RsaPrivate> = LazyLock::new(|| RsaPrivate::from_prime(&modulus(), 0, &prime()).unwrap());
+pub(super) static KEY: LazyLock<RsaPrivate> =
+    LazyLock::new(|| RsaPrivate::from_prime(&modulus(), 0, &prime()).unwrap());
 
 fn rng() -> HmacDrbg {
     HmacDrbg::new(b"an RSA test", &[], &[])
