@@ -16,7 +16,7 @@
 //! Primality is a property of the number: how it is found out has no say in the result. Here, from cheap to dear: trial
 //! division, a Fermat test to the base 2, and for the few that are left the Miller-Rabin rounds of FIPS 186-5, B.3, whose
 //! bases are drawn from the candidate itself. The probability that a composite passes
-//! all of this, so that the implementation would have a say after all, is below 2^-128.
+//! all of this, so that the implementation would have a say after all, is below 2^-100.
 //!
 //! The Fermat test takes as many candidates at once as the processor likes, which looks ahead in the stream: what was
 //! drawn after p is what q is looked for in, and when q is found the stream is set back to where q left it.
@@ -137,8 +137,8 @@ impl<'a, const LIMBS: usize> Candidates<'a, LIMBS> {
             }
             let candidate = draw(self.stream);
             if is_large(&candidate)
-                && is_coprime(&candidate, self.exponent)
                 && !trial::has_small_factor(&candidate)
+                && is_coprime(&candidate, self.exponent)
                 && let Some(candidate) = Odd::new(*candidate).into_option()
             {
                 batch.push(candidate);
@@ -202,13 +202,14 @@ fn is_coprime<const LIMBS: usize>(candidate: &Uint<LIMBS>, exponent: u32) -> boo
     a == 1
 }
 
-/// Miller-Rabin rounds that leave an error probability of at most 2^-128 (FIPS 186-5, C.1).
+/// Miller-Rabin rounds after which a number that was drawn at random is composite with a probability of at most 2^-100
+/// (FIPS 186-5, C.1).
 const fn rounds(bits: u32) -> usize {
     match bits {
-        ..1024 => 12,
-        1024..1536 => 6,
-        1536..2048 => 4,
-        2048.. => 3,
+        ..1024 => 7,
+        1024..1536 => 4,
+        1536..2048 => 3,
+        2048.. => 2,
     }
 }
 
@@ -322,7 +323,7 @@ mod tests {
     #[test]
     fn there_are_enough_rounds() {
         for bits in [512, 1024, 1536, 2048] {
-            let least = crypto_primes::hazmat::minimum_mr_iterations(bits, 128).unwrap();
+            let least = crypto_primes::hazmat::minimum_mr_iterations(bits, 100).unwrap();
             assert_eq!(rounds(bits), least, "{bits} bits");
         }
     }
