@@ -70,6 +70,11 @@ pub(crate) static ALL: &[SelfTest] = &[
         run: aes_cfb,
     },
     SelfTest {
+        name: "self-test of the block ciphers failed",
+        when: When::Start,
+        run: || BLOCK_CIPHERS.iter().all(block_cipher),
+    },
+    SelfTest {
         name: "self-test of CMAC failed",
         when: When::Start,
         run: || {
@@ -151,6 +156,23 @@ fn aes_cfb() -> bool {
             let decrypted = symmetric::decrypt(BlockCipher::Aes, key, CipherMode::Cfb, &mut AES_IV.clone(), &mut data);
             right && decrypted.is_ok() && data == *AES_PLAIN
         })
+}
+
+/// A key of a block cipher, and blocks with their encryption under it.
+struct BlockCipherAnswer {
+    cipher: BlockCipher,
+    key: &'static [u8],
+    plain: &'static [u8],
+    encrypted: &'static [u8],
+}
+
+/// Each block by itself, both ways.
+fn block_cipher(answer: &BlockCipherAnswer) -> bool {
+    let mut data = answer.plain.to_vec();
+    let encrypted = symmetric::encrypt(answer.cipher, answer.key, CipherMode::Ecb, &mut [], &mut data);
+    let right = encrypted.is_ok() && data == answer.encrypted;
+    let decrypted = symmetric::decrypt(answer.cipher, answer.key, CipherMode::Ecb, &mut [], &mut data);
+    right && decrypted.is_ok() && data == answer.plain
 }
 
 /// Signs with a private key and verifies with the public one; a signature of something else does not verify.
@@ -254,6 +276,30 @@ const AES_CIPHER_256: &[u8; 32] =
     b"\xdc\x7e\x84\xbf\xda\x79\x16\x4b\x7e\xcd\x84\x86\x98\x5d\x38\x60\x39\xff\xed\x14\x3b\x28\xb1\xc8\
       \x32\x11\x3c\x63\x31\xe5\x40\x7b";
 
+/// The examples of SP 800-67, appendix B (a key of three parts), RFC 3713, appendix A, and GB/T 32907, appendix A. AES has
+/// a test of its own.
+const BLOCK_CIPHERS: &[BlockCipherAnswer] = &[
+    BlockCipherAnswer {
+        cipher: BlockCipher::Tdes,
+        key: b"\x01\x23\x45\x67\x89\xab\xcd\xef\x23\x45\x67\x89\xab\xcd\xef\x01\x45\x67\x89\xab\xcd\xef\x01\x23",
+        plain: b"The qufck brown fox jump",
+        encrypted: b"\xa8\x26\xfd\x8c\xe5\x3b\x85\x5f\xcc\xe2\x1c\x81\x12\x25\x6f\xe6\x68\xd5\xc0\x5d\xd9\xb6\xb9\x00",
+    },
+    BlockCipherAnswer {
+        cipher: BlockCipher::Camellia,
+        key: UP_AND_DOWN,
+        plain: UP_AND_DOWN,
+        encrypted: b"\x67\x67\x31\x38\x54\x96\x69\x73\x08\x57\x06\x56\x48\xea\xbe\x43",
+    },
+    BlockCipherAnswer {
+        cipher: BlockCipher::Sm4,
+        key: UP_AND_DOWN,
+        plain: UP_AND_DOWN,
+        encrypted: b"\x68\x1e\xdf\x34\xd2\x06\x96\x5e\x86\xb3\xe9\x4f\x53\x6e\x42\x46",
+    },
+];
+const UP_AND_DOWN: &[u8] = b"\x01\x23\x45\x67\x89\xab\xcd\xef\xfe\xdc\xba\x98\x76\x54\x32\x10";
+
 /// A key of 1024 bits made by OpenSSL, and its signature of "message" with SHA-256.
 const RSA_MODULUS: &[u8] =
     b"\xb6\xe4\xfa\x67\x89\xb6\x82\x72\x37\x2a\x1d\x7f\xc0\x3b\x65\xb0\x9c\x3e\x34\x19\x9a\xcc\x92\x13\
@@ -307,5 +353,21 @@ mod tests {
     fn every_hash_is_tested() {
         let tested: Vec<HashAlg> = HASHES_OF_ABC.iter().map(|(alg, _)| *alg).collect();
         assert_eq!(tested, HashAlg::ALL);
+    }
+
+    #[test]
+    fn every_block_cipher_is_tested() {
+        let others = BLOCK_CIPHERS.iter().map(|answer| answer.cipher);
+        let tested: Vec<BlockCipher> = others.chain([BlockCipher::Aes]).collect();
+        assert!(BlockCipher::ALL.iter().all(|cipher| tested.contains(cipher)));
+    }
+
+    #[test]
+    fn a_wrong_block_is_noticed() {
+        for answer in BLOCK_CIPHERS {
+            let (encrypted, plain) = (answer.plain, answer.encrypted);
+            assert!(!block_cipher(&BlockCipherAnswer { encrypted, ..*answer }));
+            assert!(!block_cipher(&BlockCipherAnswer { plain, ..*answer }));
+        }
     }
 }
