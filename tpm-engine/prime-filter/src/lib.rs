@@ -2,7 +2,7 @@
 //! made.
 //!
 //! [`Filter`] finds out at run time what the processor can do. On x86-64 with AVX-512 IFMA eight candidates take as long
-//! as one and a half do elsewhere; every other processor takes the portable path. Both give the same answers.
+//! as one does elsewhere; every other processor takes the portable path. Both give the same answers.
 //!
 //! **A filter confirms nothing.** Composites pass it that are pseudoprimes to the base 2, and a mistake in it must cost
 //! time only: whoever takes a candidate that passed for a prime has it tested by other code first.

@@ -113,7 +113,7 @@ fn nothing_passes_where_nothing_is() {
 }
 
 /// Odd numbers, random or of extreme words: where carries are lost, if they are.
-fn candidate<const LIMBS: usize>() -> impl Strategy<Value = Odd<Uint<LIMBS>>> {
+pub(crate) fn candidate<const LIMBS: usize>() -> impl Strategy<Value = Odd<Uint<LIMBS>>> {
     let word = prop_oneof![4 => any::<u64>(), 1 => Just(0), 1 => Just(u64::MAX), 1 => Just(1 << 52)];
     proptest::collection::vec(word, LIMBS).prop_map(|words| {
         let mut number = Uint::<LIMBS>::ZERO;
