@@ -54,6 +54,18 @@ enum Made {
     },
 }
 
+impl std::fmt::Display for Outcome {
+    /// What was done, for a log; no secret of it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Made::SelfTest(Ok(())) => write!(f, "RSA and elliptic curves tested"),
+            Made::SelfTest(Err(failed)) => write!(f, "{failed}"),
+            Made::KeyPair(key) => write!(f, "RSA key pair of {} bits made", key.size().saturating_mul(8)),
+            Made::Primary { hierarchy, .. } => write!(f, "primary key of the {hierarchy:?} hierarchy derived"),
+        }
+    }
+}
+
 impl Job {
     /// Does the work; `None` if `cancel` was set before it was done.
     #[must_use]

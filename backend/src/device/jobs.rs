@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tpm_engine::Tpm;
 use tpm_engine::background::{Job, Outcome};
+use tracing::debug;
 
 use super::{Device, State};
 
@@ -76,6 +77,7 @@ impl Device {
 
     /// Gives the TPM what came of a job.
     pub(crate) fn finish(&self, outcome: Outcome) {
+        debug!("in the background: {outcome}");
         if let Some(tpm) = &mut self.lock().tpm {
             tpm.finish(outcome);
         }

@@ -173,10 +173,15 @@ impl Daemon {
 
     /// Reads the log up to a line that contains this, which it returns.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
+        self.wait_patiently_for(text, PATIENCE)
+    }
+
+    /// The same where much time may pass from one line to the next.
+    pub(crate) fn wait_patiently_for(&mut self, text: &str, patience: Duration) -> String {
         loop {
             let line = self
                 .log
-                .recv_timeout(PATIENCE)
+                .recv_timeout(patience)
                 .unwrap_or_else(|_| panic!("no {text:?} in {:?}", self.lines));
             self.lines.push(line.clone());
             if line.contains(text) {
