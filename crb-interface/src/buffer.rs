@@ -61,6 +61,13 @@ impl<M: Memory> Crb<M> {
         self.broadcast(layout::CTRL_START, 0);
     }
 
+    /// The process is gone, and the window the monitor's: a command that was being executed has this response. A process
+    /// that died after it gave the window back may not have come to show it.
+    pub fn reclaim(&self, response: &[u8]) {
+        self.complete(response);
+        self.broadcast(layout::CTRL_START, 0);
+    }
+
     /// Whether the monitor's side waits for a signal of queue 0 rather than by spinning. Asked after
     /// [`Crb::complete`]: whoever goes to sleep looks for the answer once more after saying so.
     #[must_use]
@@ -139,4 +146,33 @@ const fn buffer(locality: u8) -> usize {
 const fn claimed_size(header: &[u8; HEADER_SIZE]) -> usize {
     let [_, _, a, b, c, d, ..] = *header;
     u32::from_be_bytes([a, b, c, d]) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crb::Config;
+    use crate::memory::LocalMemory;
+
+    #[test]
+    fn a_process_that_dies_leaves_no_command_behind() {
+        let crb = Crb::new(LocalMemory::default(), Config::default());
+        crb.reset();
+        crb.write(layout::LOC_CTRL, &[1]);
+        for given_back in [false, true] {
+            crb.write(layout::CTRL_REQ, &[1]);
+            crb.write(DATA_BUFFER, &[0x80, 1, 0, 0, 0, 10, 0, 0, 1, 0x7B]);
+            crb.write(layout::CTRL_START, &[1]);
+            if given_back {
+                // All of `complete`, but for its last step.
+                crb.complete(b"\x80\x01\0\0\0\x0a\0\0\0\0");
+                crb.broadcast(layout::CTRL_START, 1);
+            }
+            crb.reclaim(b"\x80\x01\0\0\0\x0a\0\0\x01\x01");
+            assert_eq!((crb.state(), crb.common(layout::CTRL_START)), (State::Completion, 0));
+            let mut response = [0; 10];
+            crb.read(DATA_BUFFER, &mut response);
+            assert_eq!(response[8..] == [0, 0], given_back);
+        }
+    }
 }

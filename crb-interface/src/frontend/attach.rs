@@ -133,7 +133,7 @@ pub(super) fn watch(shared: &Shared, exit: &EventFd) {
             let mut state = shared.lock();
             state.link = None;
             // The command that was lost with the process.
-            shared.crb.complete(&FAILURE);
+            shared.crb.reclaim(&FAILURE);
             tracing::warn!(socket = %shared.config.socket.display(), "the TPM process is gone");
         }
     }
