@@ -55,7 +55,7 @@ constants! {
         PLATFORMCREATE = 1 << 30, READ_STCLEAR = 1 << 31,
     }
     /// TPM_RC that the client itself must know.
-    rc: u32 { SUCCESS = 0, NV_UNINITIALIZED = 0x14A, HANDLE_1 = 0x18B, RETRY = 0x922 }
+    rc: u32 { SUCCESS = 0, FAILURE = 0x101, NV_UNINITIALIZED = 0x14A, HANDLE_1 = 0x18B, CANCELED = 0x909, RETRY = 0x922 }
     /// TPM_CAP: capabilities.
     cap: u32 {
         ALGS = 0, HANDLES = 1, COMMANDS = 2, PP_COMMANDS = 3, AUDIT_COMMANDS = 4, PCRS = 5, TPM_PROPERTIES = 6,

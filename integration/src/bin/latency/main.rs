@@ -61,6 +61,9 @@ struct Args {
     /// Measures only the commands: not what polling costs and how long RSA-3072 holds a vCPU.
     #[arg(long)]
     commands_only: bool,
+    /// Measures only how long RSA-3072 holds a vCPU, and how soon it is cancelled.
+    #[arg(long, conflicts_with = "commands_only")]
+    held_only: bool,
     /// Plays the other process of a floor, over this file; for this program itself.
     #[arg(long, hide = true, requires = "floor", value_name = "FILE")]
     answer: Option<PathBuf>,
@@ -84,6 +87,10 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let rounds = if args.quick { args.rounds / 10 } else { args.rounds };
+    if args.held_only {
+        held::measure(&args.ours, held_rounds(rounds))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let machine = Machine::new()?;
     let (operations, routes) = (chosen(&args.command), chosen(&args.path));
     let mut placements = chosen(&args.placement);
@@ -114,7 +121,7 @@ fn main() -> Result<ExitCode> {
         let placement = placement.copied().unwrap_or(Placement::Same);
         polling::measure(&machine, &args.ours, placement, rounds / 2)?;
         machine.unpin()?;
-        held::measure(&args.ours, (rounds / 50).max(5))?;
+        held::measure(&args.ours, held_rounds(rounds))?;
     }
     fs::create_dir_all(&args.out)?;
     let (json, svg) = (args.out.join("latency.json"), args.out.join("latency.svg"));
@@ -129,6 +136,11 @@ fn main() -> Result<ExitCode> {
     }
     println!("as JSON: {}", json.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// How often the slowest command is executed.
+fn held_rounds(rounds: u32) -> u32 {
+    (rounds / 50).max(5)
 }
 
 /// Pauses take their time.
