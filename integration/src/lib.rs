@@ -22,6 +22,7 @@ mod patch;
 pub mod peer;
 pub mod proxy;
 pub mod report;
+pub mod restarts;
 pub mod run;
 pub mod scenarios;
 pub mod schema;
