@@ -168,7 +168,11 @@ impl Endpoint {
             return crb.complete(&CANCELED);
         }
         let command = buffers.command.get(..len).unwrap_or_default();
-        crb.complete(self.tpm.execute(locality, command, &mut buffers.response));
+        let response = self.tpm.execute(locality, command, &mut buffers.response);
+        // A monitor that has left has completed the command itself, and may be at another one by now.
+        if !self.ended.load(Ordering::Relaxed) {
+            crb.complete(response);
+        }
     }
 
     /// Serves the queue until it has been empty for the time that polling is worth.
