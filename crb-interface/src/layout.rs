@@ -121,7 +121,8 @@ pub mod ctrl_req {
 
 /// Fields of TPM_CRB_CTRL_STS.
 pub mod ctrl_sts {
-    /// tpmSts: a fatal error. Set when the TPM process is lost in the middle of a command.
+    /// tpmSts: a fatal error. Never set: a command that is lost with the TPM process is answered with TPM_RC_FAILURE, and
+    /// the next one may succeed.
     pub const ERROR: u32 = 1;
     /// tpmIdle.
     pub const IDLE: u32 = 1 << 1;

@@ -127,6 +127,7 @@ impl Tpm {
             .arg("--socket-path")
             .arg(folder.path().join("tpm.sock"))
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
