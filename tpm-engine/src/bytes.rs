@@ -74,14 +74,10 @@ impl<const N: usize> Bytes<N> {
         self.len = self.len.min(len);
     }
 
-    /// The bytes without trailing zeros: how authorization values are compared and used (Part 1, 19.6.4.3).
+    /// As [`without_trailing_zeros`].
     #[must_use]
     pub fn without_trailing_zeros(&self) -> &[u8] {
-        let end = self
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |last| last.saturating_add(1));
-        self.get(..end).unwrap_or_default()
+        without_trailing_zeros(self)
     }
 
     /// Whether the bytes equal `other`, in time that depends on the lengths alone.
@@ -89,6 +85,16 @@ impl<const N: usize> Bytes<N> {
     pub fn ct_eq(&self, other: &[u8]) -> bool {
         self.deref().ct_eq(other).into()
     }
+}
+
+/// The bytes without trailing zeros: how authorization values are compared and used (Part 1, 19.6.4.3).
+#[must_use]
+pub fn without_trailing_zeros(bytes: &[u8]) -> &[u8] {
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last.saturating_add(1));
+    bytes.get(..end).unwrap_or_default()
 }
 
 impl<const N: usize> Default for Bytes<N> {

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use crate::alg::HashAlg;
 use crate::bytes::Digest;
 use crate::commands::context::evict_control::EvictControl;
@@ -109,7 +107,7 @@ impl Tpm {
     }
 
     /// The authorization value of an entity, without trailing zeros; empty for what is not there.
-    pub(crate) fn auth_value(&self, handle: Handle) -> Zeroizing<Digest> {
+    pub(crate) fn auth_value(&self, handle: Handle) -> &[u8] {
         let value = match handle.kind() {
             Some(HandleType::Permanent) => match handle {
                 Handle::PLATFORM => Some(&self.clear.platform_auth),
@@ -135,7 +133,7 @@ impl Tpm {
             Some(HandleType::Pcr) if in_auth_group(handle) => Some(&self.clear.pcr_auth),
             _ => None,
         };
-        Zeroizing::new(value.map_or(Digest::EMPTY, |value| Digest::truncated(value.without_trailing_zeros())))
+        value.map_or(&[], |value| value.without_trailing_zeros())
     }
 
     /// The authorization policy of an entity with its hash; `None` when it has none.

@@ -50,6 +50,27 @@ pub(crate) enum Flag {
     WithoutKeys,
 }
 
+impl Flag {
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+/// A set of [`Flag`], a bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flags(u16);
+
+impl Flags {
+    pub(crate) const fn of(mut flags: &[Flag]) -> Self {
+        let mut bits = 0;
+        while let [first, rest @ ..] = flags {
+            bits |= first.bit();
+            flags = rest;
+        }
+        Self(bits)
+    }
+}
+
 /// A command as the table knows it.
 #[derive(Clone, Copy)]
 pub(crate) struct CommandInfo {
@@ -57,7 +78,7 @@ pub(crate) struct CommandInfo {
     pub(crate) code: u32,
     pub(crate) name: &'static str,
     pub(crate) handles: &'static [HandleSpec],
-    pub(crate) flags: &'static [Flag],
+    pub(crate) flags: Flags,
     /// The first parameter is a TPM2B: a session can decrypt it.
     pub(crate) decrypt: bool,
     /// The first response parameter is a TPM2B: a session can encrypt it.
@@ -73,7 +94,7 @@ type Run = fn(&mut Tpm, &[Handle], &[u8], &mut Writer<'_>) -> RcResult<Option<Ha
 
 impl CommandInfo {
     pub(crate) fn has(&self, flag: Flag) -> bool {
-        self.flags.contains(&flag)
+        self.flags.0 & flag.bit() != 0
     }
 
     /// How many handles need authorization. They come first.
@@ -181,7 +202,7 @@ macro_rules! command {
                     kind: $crate::handle::HandleKind::$kind,
                     role: $crate::commands::command!(@role $($role)?),
                 }),*],
-                flags: &[$($crate::commands::Flag::$flag),*],
+                flags: $crate::commands::Flags::of(&[$($crate::commands::Flag::$flag),*]),
                 decrypt: $crate::commands::command!(@first Unmarshal $($pty,)*),
                 encrypt: $crate::commands::command!(@first Marshal $($rty,)*),
                 response_handle: $crate::commands::command!(@some $($rhandle)?),
@@ -219,6 +240,11 @@ macro_rules! command {
 }
 pub(crate) use command;
 
+/// TPM_CC_FIRST (Part 2, 6.5.2).
+pub(crate) const FIRST_CODE: u32 = 0x11F;
+/// Codes that the table of commands has places for, from [`FIRST_CODE`] on.
+const CODES: usize = 256;
+
 /// The table of all commands, in ascending order of their codes, which is checked when the program is compiled.
 macro_rules! commands {
     ($($path:ty),* $(,)?) => {
@@ -233,6 +259,21 @@ macro_rules! commands {
                 }
                 rest = tail;
             }
+        };
+
+        /// Where in the table each command is, by its distance from [`FIRST_CODE`]; past its end where there is none.
+        static PLACES: [u8; CODES] = {
+            let mut places = [u8::MAX; CODES];
+            let mut rest: &[u32] = &[$(<$path as Command>::INFO.code),*];
+            let mut place = 0;
+            while let [code, tail @ ..] = rest {
+                assert!(place < u8::MAX, "the command table is too large for its index");
+                let (_, entry) = places.split_at_mut((*code - FIRST_CODE) as usize);
+                entry[0] = place;
+                place += 1;
+                rest = tail;
+            }
+            places
         };
     };
 }
@@ -402,11 +443,10 @@ pub fn command_name(code: u32) -> Option<&'static str> {
 
 /// The command with this code; TPM_RC_COMMAND_CODE when this TPM has none.
 pub(crate) fn find(profile: &Profile, code: u32) -> RcResult<&'static CommandInfo> {
-    let place = COMMANDS
-        .binary_search_by_key(&code, |info| info.code)
-        .map_err(|_| Rc::COMMAND_CODE)?;
-    COMMANDS
-        .get(place)
+    usize::try_from(code.wrapping_sub(FIRST_CODE))
+        .ok()
+        .and_then(|distance| PLACES.get(distance))
+        .and_then(|place| COMMANDS.get(usize::from(*place)))
         .filter(|info| !profile.commands_off.contains(&info.code))
         .ok_or(Rc::COMMAND_CODE)
 }

@@ -1,11 +1,12 @@
 //! Authorization checks (Part 1, 19; Part 3, 5.5 and 5.6) and parameter decryption (Part 1, 21).
 
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::execute::command_hash;
 use super::{Call, SessionUse};
 use crate::alg::{CipherMode, HashAlg};
-use crate::bytes::{Bytes, Digest};
+use crate::bytes::{Bytes, Digest, without_trailing_zeros};
 use crate::commands::{CommandInfo, Flag, Role};
 use crate::crypto::hmac::Hmac;
 use crate::crypto::{hash::hash, kdf, symmetric};
@@ -107,7 +108,7 @@ impl Tpm {
     }
 
     /// Checks that the kind of session suits the role in which the entity must be authorized (Part 1, 19.2).
-    fn check_role(&self, info: &CommandInfo, session_use: &SessionUse, entity: Handle, role: Role) -> RcResult<()> {
+    fn check_role(&self, info: &CommandInfo, session_use: &SessionUse<'_>, entity: Handle, role: Role) -> RcResult<()> {
         if session_use.handle.kind() == Some(HandleType::PolicySession) {
             return if self.policy_available(info, entity, role) {
                 Ok(())
@@ -189,9 +190,9 @@ impl Tpm {
         }
     }
 
-    fn check_password(&mut self, session_use: &SessionUse, entity: Handle) -> RcResult<()> {
-        let given = session_use.hmac.without_trailing_zeros();
-        if self.auth_value(entity).ct_eq(given) {
+    fn check_password(&mut self, session_use: &SessionUse<'_>, entity: Handle) -> RcResult<()> {
+        let given = without_trailing_zeros(session_use.hmac);
+        if bool::from(self.auth_value(entity).ct_eq(given)) {
             Ok(())
         } else {
             Err(self.authorization_failed(session_use))
@@ -201,7 +202,7 @@ impl Tpm {
     fn check_hmac(&mut self, call: &Call<'_>, index: usize) -> RcResult<()> {
         let session_use = call.sessions.get(index).ok_or(Rc::FAILURE)?;
         let session = self.sessions.get(session_use.handle).ok_or(Rc::FAILURE)?;
-        if self.command_hmac(call, index, session)?.ct_eq(&session_use.hmac) {
+        if self.command_hmac(call, index, session)?.ct_eq(session_use.hmac) {
             Ok(())
         } else {
             Err(self.authorization_failed(session_use))
@@ -210,7 +211,7 @@ impl Tpm {
 
     /// Counts a failed authorization where it counts, and says which code it answers with: TPM_RC_AUTH_FAIL where
     /// dictionary-attack protection applies, TPM_RC_BAD_AUTH elsewhere (Part 1, 19.8.3).
-    fn authorization_failed(&mut self, session_use: &SessionUse) -> Rc {
+    fn authorization_failed(&mut self, session_use: &SessionUse<'_>) -> Rc {
         let session = self.sessions.get(session_use.handle);
         let entity = session_use.entity.filter(|_| session_use.uses_value);
         // What the session is bound to counts first: its key was made of that authorization value.
@@ -323,7 +324,7 @@ impl Tpm {
     }
 
     /// sessionKey and, where it takes part, the entity's authorization value (Part 1, 19.6.8).
-    pub(super) fn hmac_key(&self, session_use: &SessionUse, session: &Session) -> SessionValue {
+    pub(super) fn hmac_key(&self, session_use: &SessionUse<'_>, session: &Session) -> SessionValue {
         // A policy that takes a password takes it as it is.
         let keyed = session_use.uses_value && !session.policy.password_needed;
         self.session_value(session, session_use.entity.filter(|_| keyed))
@@ -333,7 +334,7 @@ impl Tpm {
         let mut value = Zeroizing::new(Bytes::truncated(&session.key));
         if let Some(entity) = entity {
             // Two digests always fit.
-            let _ = value.extend(&self.auth_value(entity));
+            let _ = value.extend(self.auth_value(entity));
         }
         value
     }
@@ -347,7 +348,7 @@ impl Tpm {
         }
         let mut hmac = Hmac::new(session.hash, &key);
         hmac.update(&command_hash(session.hash, call));
-        hmac.update(&session_use.nonce_caller);
+        hmac.update(session_use.nonce_caller);
         hmac.update(&session.nonce_tpm);
         if index == 0 && session_use.entity.is_some() {
             // The first session, if it authorizes, ties in the nonces of those that decrypt and encrypt (Part 1, 19.6.5).
@@ -375,7 +376,7 @@ impl Tpm {
     pub(crate) fn bind_value(&self, alg: HashAlg, entity: Handle) -> Zeroizing<Digest> {
         let name = self.name(entity);
         let size = u16::try_from(name.len()).unwrap_or_default().to_be_bytes();
-        Zeroizing::new(hash(alg, &[&size, &name, &self.auth_value(entity)]))
+        Zeroizing::new(hash(alg, &[&size, &name, self.auth_value(entity)]))
     }
 
     /// Whether the session is bound to the entity, whose authorization value is unchanged since.
@@ -401,8 +402,8 @@ impl Tpm {
         // Here the authorization value takes part whether or not the session is bound to it.
         let key = self.session_value(session, session_use.entity);
         let (newer, older) = match direction {
-            Direction::Command => (&session_use.nonce_caller, &session.nonce_tpm),
-            Direction::Response => (&session.nonce_tpm, &session_use.nonce_caller),
+            Direction::Command => (session_use.nonce_caller, &*session.nonce_tpm),
+            Direction::Response => (&*session.nonce_tpm, session_use.nonce_caller),
         };
         match session.symmetric {
             SymDef::Null => Err(Rc::SYMMETRIC),

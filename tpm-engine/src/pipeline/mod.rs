@@ -9,7 +9,6 @@ mod tests;
 
 use arrayvec::ArrayVec;
 
-use crate::bytes::Digest;
 use crate::commands::CommandInfo;
 use crate::handle::{Handle, Name};
 use crate::types::attributes::SessionAttributes;
@@ -27,14 +26,14 @@ mod tag {
 /// Bytes of a command's or response's header.
 const HEADER_SIZE: usize = 10;
 
-/// One entry of the authorization area.
-struct SessionUse {
+/// One entry of the authorization area. What it has of the caller's bytes, a password among them, stays in the command.
+struct SessionUse<'a> {
     /// The session, or TPM_RS_PW.
     handle: Handle,
-    nonce_caller: Digest,
+    nonce_caller: &'a [u8],
     attributes: SessionAttributes,
     /// The HMAC or, for a password, the authorization value.
-    hmac: zeroize::Zeroizing<Digest>,
+    hmac: &'a [u8],
     /// The handle that it authorizes, if any.
     entity: Option<Handle>,
     /// The entity's authorization value takes part in the authorization, and so in the HMAC of the response. Settled when
@@ -42,7 +41,7 @@ struct SessionUse {
     uses_value: bool,
 }
 
-impl SessionUse {
+impl SessionUse<'_> {
     fn is_password(&self) -> bool {
         self.handle == Handle::PASSWORD
     }
@@ -53,9 +52,9 @@ struct Call<'a> {
     info: &'static CommandInfo,
     has_sessions: bool,
     handles: ArrayVec<Handle, 3>,
-    /// The entities' Names before the command ran.
+    /// The entities' Names before the command ran; none where nothing asks for cpHash or nameHash.
     names: ArrayVec<Name, 3>,
-    sessions: ArrayVec<SessionUse, MAX_SESSIONS>,
+    sessions: ArrayVec<SessionUse<'a>, MAX_SESSIONS>,
     /// The parameter area as it came, perhaps encrypted.
     params: &'a [u8],
 }

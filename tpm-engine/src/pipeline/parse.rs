@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 
 use super::{Call, HEADER_SIZE, MAX_SESSIONS, SessionUse, tag};
+use crate::bytes::Digest;
 use crate::commands::{self, CommandInfo, Flag};
 use crate::handle::Handle;
 use crate::marshal::Reader;
@@ -61,23 +62,27 @@ impl Tpm {
             session.entity = Some(*handle);
             session.uses_value = self.uses_value(session.handle, *handle);
         }
-        let names = handles.iter().map(|handle| self.name(*handle)).collect();
-        Ok(Call {
+        let mut call = Call {
             info,
             has_sessions,
             handles,
-            names,
+            names: ArrayVec::new(),
             sessions,
             params: reader.rest(),
-        })
+        };
+        // Only the HMACs, policies and audits of sessions and the command audit are about Names, some of which are hashes.
+        if call.sessions.iter().any(|session| !session.is_password()) || self.is_audited(info) {
+            call.names = call.handles.iter().map(|handle| self.name(*handle)).collect();
+        }
+        Ok(call)
     }
 
     /// Takes the authorization area apart, and checks of each session what Part 3, 5.4 asks of it as such.
-    fn parse_sessions(
+    fn parse_sessions<'a>(
         &self,
         info: &CommandInfo,
-        mut reader: Reader<'_>,
-    ) -> RcResult<ArrayVec<SessionUse, MAX_SESSIONS>> {
+        mut reader: Reader<'a>,
+    ) -> RcResult<ArrayVec<SessionUse<'a>, MAX_SESSIONS>> {
         let mut sessions = ArrayVec::new();
         let mut number = 0u32;
         while !reader.rest().is_empty() {
@@ -100,7 +105,7 @@ impl Tpm {
     }
 
     /// Checks handle and attributes of a session that is loaded; `earlier` are those that come before it.
-    fn check_session(&self, info: &CommandInfo, session: &SessionUse, earlier: &[SessionUse]) -> RcResult<()> {
+    fn check_session(&self, info: &CommandInfo, session: &SessionUse<'_>, earlier: &[SessionUse<'_>]) -> RcResult<()> {
         // A loaded session with this number, but of the other kind.
         let loaded = self.sessions.get(session.handle).ok_or(Rc::HANDLE)?;
         if earlier.iter().any(|other| other.handle == session.handle) {
@@ -139,7 +144,7 @@ impl Tpm {
 }
 
 /// Checks the entry of a password, which has neither nonce nor attributes (Part 1, 19.4).
-fn check_password_session(session: &SessionUse) -> RcResult<()> {
+fn check_password_session(session: &SessionUse<'_>) -> RcResult<()> {
     if session.attributes.without(A::CONTINUE_SESSION) != A::default() {
         return Err(Rc::ATTRIBUTES);
     }
@@ -166,16 +171,16 @@ fn header(reader: &mut Reader<'_>, len: usize, limit: usize) -> RcResult<(bool, 
     Ok((has_sessions, reader.read()?))
 }
 
-fn parse_session(reader: &mut Reader<'_>) -> RcResult<SessionUse> {
+fn parse_session<'a>(reader: &mut Reader<'a>) -> RcResult<SessionUse<'a>> {
     let handle: Handle = reader.read()?;
     if !handle.is_session() && handle != Handle::PASSWORD {
         return Err(Rc::VALUE);
     }
     Ok(SessionUse {
         handle,
-        nonce_caller: reader.read()?,
+        nonce_caller: reader.sized(Digest::CAPACITY)?,
         attributes: reader.read()?,
-        hmac: reader.read()?,
+        hmac: reader.sized(Digest::CAPACITY)?,
         entity: None,
         uses_value: false,
     })

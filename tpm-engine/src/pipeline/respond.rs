@@ -6,12 +6,12 @@ use super::authorize::Direction;
 use super::execute::{command_hash, first_sized, reply_offset};
 use super::{Call, SessionUse, tag};
 use crate::alg::HashAlg;
-use crate::bytes::{Bytes, Digest};
-use crate::commands::Flag;
+use crate::bytes::Digest;
+use crate::commands::{CommandInfo, Flag};
 use crate::crypto::hash::{Hasher, hash};
 use crate::crypto::hmac::Hmac;
 use crate::handle::Handle;
-use crate::marshal::{Marshal, Sink, Writer};
+use crate::marshal::{Marshal, Sink, Writer, put_sized};
 use crate::rc::{Rc, RcResult};
 use crate::session::PolicyState;
 use crate::tpm::Tpm;
@@ -35,16 +35,15 @@ impl Tpm {
                 self.crypt_parameter(call, index, Direction::Response, first_sized(params)?)?;
             }
         }
-        let params = out.get(start..end).ok_or(Rc::FAILURE)?;
+        let (reply, behind) = out.split_at_mut_checked(end).ok_or(Rc::FAILURE)?;
+        let params = reply.get(start..).ok_or(Rc::FAILURE)?;
         self.audit_command(call, params);
         self.audit_session(call, params);
-        let mut area = Bytes::<512>::EMPTY;
+        let mut area = Writer::new(behind);
         for session in &call.sessions {
-            let entry = self.response_session(call, session, params)?;
-            area.extend(&entry).ok_or(Rc::FAILURE)?;
+            self.response_session(call, session, params, &mut area);
         }
-        let total = end.saturating_add(area.len());
-        out.get_mut(end..total).ok_or(Rc::FAILURE)?.copy_from_slice(&area);
+        let total = end.saturating_add(area.finish().ok_or(Rc::FAILURE)?);
         let mut writer = Writer::new(out.get_mut(..start).ok_or(Rc::FAILURE)?);
         let tag = if call.has_sessions {
             tag::SESSIONS
@@ -107,12 +106,17 @@ impl Tpm {
         }
     }
 
+    /// Whether the command audit covers the command.
+    pub(super) fn is_audited(&self, info: &CommandInfo) -> bool {
+        self.nv.audit.commands.has(info.code)
+    }
+
     /// Extends the command audit digest when the command is audited (Part 1, 34).
     fn audit_command(&mut self, call: &Call<'_>, params: &[u8]) {
-        let audit = &self.nv.audit;
-        if self.current.unaudited || !audit.commands.has(call.info.code) {
+        if self.current.unaudited || !self.is_audited(call.info) {
             return;
         }
+        let audit = &self.nv.audit;
         let alg = audit.hash_alg;
         if self.reset.command_audit_digest.is_empty() {
             // A new digest begins: the counter tells it from the last one.
@@ -132,23 +136,14 @@ impl Tpm {
         self.reset.change().command_audit_digest = digest;
     }
 
-    /// One entry of the response's authorization area.
-    fn response_session(&self, call: &Call<'_>, session_use: &SessionUse, params: &[u8]) -> RcResult<Bytes<160>> {
-        let mut entry = Bytes::<160>::EMPTY;
-        let mut put = |value: &Digest| {
-            let size = u16::try_from(value.len()).unwrap_or_default().to_be_bytes();
-            entry
-                .extend(&size)
-                .and_then(|()| entry.extend(value))
-                .ok_or(Rc::FAILURE)
-        };
+    /// Writes one entry of the response's authorization area.
+    fn response_session(&self, call: &Call<'_>, session_use: &SessionUse<'_>, params: &[u8], area: &mut Writer<'_>) {
         let Some(session) = self.sessions.get(session_use.handle) else {
-            put(&Digest::EMPTY)?;
-            entry.extend(&[A::CONTINUE_SESSION.0]).ok_or(Rc::FAILURE)?;
-            entry.extend(&[0, 0]).ok_or(Rc::FAILURE)?;
-            return Ok(entry);
+            put_sized(area, &[]);
+            A::CONTINUE_SESSION.0.marshal(area);
+            put_sized(area, &[]);
+            return;
         };
-        put(&session.nonce_tpm)?;
         // auditReset is always CLEAR in a response (Part 2, 8.4).
         let mut attributes = session_use
             .attributes
@@ -157,24 +152,19 @@ impl Tpm {
         if attributes.has(A::AUDIT) && self.exclusive_audit == Some(session_use.handle) {
             attributes = attributes.with(A::AUDIT_EXCLUSIVE);
         }
-        entry.extend(&[attributes.0]).ok_or(Rc::FAILURE)?;
+        put_sized(area, &session.nonce_tpm);
+        attributes.0.marshal(area);
         let key = self.hmac_key(session_use, session);
-        let hmac = if session.policy.password_needed || key.is_empty() && session_use.hmac.is_empty() {
-            Digest::EMPTY
-        } else {
-            let mut hmac = Hmac::new(session.hash, &key);
-            hmac.update(&response_hash(session.hash, call, params));
-            hmac.update(&session.nonce_tpm);
-            hmac.update(&session_use.nonce_caller);
-            hmac.update(&[attributes.0]);
-            hmac.finish()
-        };
-        let size = u16::try_from(hmac.len()).unwrap_or_default().to_be_bytes();
-        entry
-            .extend(&size)
-            .and_then(|()| entry.extend(&hmac))
-            .ok_or(Rc::FAILURE)?;
-        Ok(entry)
+        if session.policy.password_needed || key.is_empty() && session_use.hmac.is_empty() {
+            put_sized(area, &[]);
+            return;
+        }
+        let mut hmac = Hmac::new(session.hash, &key);
+        hmac.update(&response_hash(session.hash, call, params));
+        hmac.update(&session.nonce_tpm);
+        hmac.update(session_use.nonce_caller);
+        hmac.update(&[attributes.0]);
+        put_sized(area, &hmac.finish());
     }
 
     /// Ends the sessions that are not to continue, and starts the policies of the others afresh.

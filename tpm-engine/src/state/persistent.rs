@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::alg::HashAlg;
 use crate::bytes::{Bytes, Digest};
+use crate::commands::FIRST_CODE;
 use crate::handle::{Handle, Hierarchy};
 use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
 use crate::object::Object;
@@ -123,18 +124,15 @@ structure! {
     }
 }
 
-/// A set of commands: a bit for each code from [`Self::FIRST`] on, so that a set that was stored keeps its meaning
+/// A set of commands: a bit for each code from [`FIRST_CODE`] on, so that a set that was stored keeps its meaning
 /// when a newer program has more commands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CommandSet([u8; 32]);
 
 impl CommandSet {
-    /// TPM_CC_FIRST (Part 2, 6.5.2).
-    const FIRST: u32 = 0x11F;
-
     /// The byte and the bit that stand for the command; `None` for codes that a set cannot have.
     fn place(code: u32) -> Option<(usize, u8)> {
-        let offset = code.checked_sub(Self::FIRST)?;
+        let offset = code.checked_sub(FIRST_CODE)?;
         let byte = usize::try_from(offset / 8).ok().filter(|byte| *byte < 32)?;
         Some((byte, 1u8.wrapping_shl(offset % 8)))
     }

@@ -46,7 +46,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
     let bind = Some(handles.bind).filter(|bind| *bind != Handle::NULL);
     let mut key = Zeroizing::new(Digest::EMPTY);
     if bind.is_some() || !salt.is_empty() {
-        let mut secret = Zeroizing::new(Bytes::<128>::truncated(&tpm.auth_value(handles.bind)));
+        let mut secret = Zeroizing::new(Bytes::<128>::truncated(tpm.auth_value(handles.bind)));
         secret.extend(&salt).ok_or(Rc::FAILURE)?;
         *key = Digest::zeroed(hash.digest_size()).ok_or(Rc::FAILURE)?;
         let bits = u32::try_from(hash.digest_size().saturating_mul(8)).map_err(|_| Rc::FAILURE)?;
