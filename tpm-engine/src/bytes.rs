@@ -126,7 +126,8 @@ impl<const N: usize> Eq for Bytes<N> {}
 
 impl<const N: usize> Zeroize for Bytes<N> {
     fn zeroize(&mut self) {
-        self.data.zeroize();
+        // As a slice: of an array each element is wiped by a store of its own.
+        self.data.as_mut_slice().zeroize();
         self.len = 0;
     }
 }

@@ -114,7 +114,7 @@ impl Marshal for Countdowns {
     }
 }
 
-impl Unmarshal for Countdowns {
+impl Unmarshal<'_> for Countdowns {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let mut countdowns = Self::default();
         reader.list_into(&mut countdowns.timers)?;

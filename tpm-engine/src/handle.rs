@@ -100,7 +100,7 @@ impl std::fmt::Debug for Handle {
     }
 }
 
-impl Unmarshal for Handle {
+impl Unmarshal<'_> for Handle {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         reader.read().map(Self)
     }
@@ -228,7 +228,7 @@ macro_rules! parameter_handles {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) struct $name(pub(crate) Handle);
 
-        impl Unmarshal for $name {
+        impl Unmarshal<'_> for $name {
             fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
                 HandleKind::$kind.read(reader).map(Self)
             }
@@ -251,7 +251,7 @@ parameter_handles! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PersistentHandle(pub(crate) Handle);
 
-impl Unmarshal for PersistentHandle {
+impl Unmarshal<'_> for PersistentHandle {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let handle: Handle = reader.read()?;
         if handle.kind() == Some(HandleType::Persistent) {
@@ -298,7 +298,7 @@ impl Marshal for Hierarchy {
     }
 }
 
-impl Unmarshal for Hierarchy {
+impl Unmarshal<'_> for Hierarchy {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         Self::from_handle(reader.read()?).ok_or(Rc::VALUE)
     }

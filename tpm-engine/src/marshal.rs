@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
-    pub(crate) fn read<T: Unmarshal>(&mut self) -> RcResult<T> {
+    pub(crate) fn read<T: Unmarshal<'a>>(&mut self) -> RcResult<T> {
         T::unmarshal(self)
     }
 
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A list into places of which each has a value already; TPM_RC_SIZE when it has more entries than there are places.
-    pub(crate) fn list_into<T: Unmarshal>(&mut self, places: &mut [T]) -> RcResult<()> {
+    pub(crate) fn list_into<T: Unmarshal<'a>>(&mut self, places: &mut [T]) -> RcResult<()> {
         let count = usize::try_from(self.read::<u32>()?).map_err(|_| Rc::SIZE)?;
         for place in places.get_mut(..count).ok_or(Rc::SIZE)? {
             *place = self.read()?;
@@ -90,6 +90,23 @@ impl Sink for Hasher {
 impl Sink for Hmac {
     fn put(&mut self, bytes: &[u8]) {
         self.update(bytes);
+    }
+}
+
+/// How many bytes a form has.
+struct Size(usize);
+
+impl Size {
+    fn of(value: &(impl Marshal + ?Sized)) -> usize {
+        let mut size = Self(0);
+        value.marshal(&mut size);
+        size.0
+    }
+}
+
+impl Sink for Size {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0 = self.0.saturating_add(bytes.len());
     }
 }
 
@@ -137,18 +154,19 @@ pub(crate) trait Marshal {
 
     /// The canonical form in a buffer that is wiped when dropped.
     fn to_vec(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::new());
+        // A vector that grew would leave parts of it behind.
+        let mut out = Zeroizing::new(Vec::with_capacity(Size::of(self)));
         self.marshal(&mut *out);
         out
     }
 }
 
-/// A type that can be read from its canonical form, with the checks its Part 2 table asks for.
-pub(crate) trait Unmarshal: Sized {
+/// A type that can be read from its canonical form, with the checks its Part 2 table asks for; it may borrow from it.
+pub(crate) trait Unmarshal<'a>: Sized {
     /// As in [`Marshal::SIZED`].
     const SIZED: bool = false;
 
-    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self>;
+    fn unmarshal(reader: &mut Reader<'a>) -> RcResult<Self>;
 }
 
 macro_rules! integers {
@@ -159,7 +177,7 @@ macro_rules! integers {
             }
         }
 
-        impl Unmarshal for $int {
+        impl Unmarshal<'_> for $int {
             fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
                 Ok(Self::from_be_bytes(reader.array()?))
             }
@@ -170,7 +188,7 @@ macro_rules! integers {
 integers!(u8, u16, u32, u64, i32, i64);
 
 /// TPMI_YES_NO (Part 2, 9.2).
-impl Unmarshal for bool {
+impl Unmarshal<'_> for bool {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         match reader.read::<u8>()? {
             0 => Ok(false),
@@ -187,7 +205,7 @@ impl Marshal for bool {
 }
 
 /// The absence of parameters.
-impl Unmarshal for () {
+impl Unmarshal<'_> for () {
     fn unmarshal(_: &mut Reader<'_>) -> RcResult<Self> {
         Ok(())
     }
@@ -198,11 +216,38 @@ impl Marshal for () {
 }
 
 /// A TPM2B of at most `N` bytes.
-impl<const N: usize> Unmarshal for Bytes<N> {
+impl<const N: usize> Unmarshal<'_> for Bytes<N> {
     const SIZED: bool = true;
 
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         Self::new(reader.sized(N)?).ok_or(Rc::SIZE)
+    }
+}
+
+/// A TPM2B of at most `N` bytes that stay where they are: in a command, or in the TPM's state.
+#[derive(Clone, Copy)]
+pub(crate) struct Borrowed<'a, const N: usize>(pub(crate) &'a [u8]);
+
+impl<const N: usize> std::ops::Deref for Borrowed<'_, N> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.0
+    }
+}
+
+impl<'a, const N: usize> Unmarshal<'a> for Borrowed<'a, N> {
+    const SIZED: bool = true;
+
+    fn unmarshal(reader: &mut Reader<'a>) -> RcResult<Self> {
+        reader.sized(N).map(Self)
+    }
+}
+
+impl<const N: usize> Marshal for Borrowed<'_, N> {
+    const SIZED: bool = true;
+
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        put_sized(sink, self);
     }
 }
 
@@ -214,6 +259,14 @@ impl<const N: usize> Marshal for Bytes<N> {
     }
 }
 
+impl<T: Marshal> Marshal for &T {
+    const SIZED: bool = T::SIZED;
+
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        (**self).marshal(sink);
+    }
+}
+
 impl<T: Marshal + Zeroize> Marshal for Zeroizing<T> {
     const SIZED: bool = T::SIZED;
 
@@ -222,16 +275,16 @@ impl<T: Marshal + Zeroize> Marshal for Zeroizing<T> {
     }
 }
 
-impl<T: Unmarshal + Zeroize> Unmarshal for Zeroizing<T> {
+impl<'a, T: Unmarshal<'a> + Zeroize> Unmarshal<'a> for Zeroizing<T> {
     const SIZED: bool = T::SIZED;
 
-    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+    fn unmarshal(reader: &mut Reader<'a>) -> RcResult<Self> {
         T::unmarshal(reader).map(Self::new)
     }
 }
 
 /// A fixed-size byte field without a size of its own.
-impl<const N: usize> Unmarshal for [u8; N] {
+impl<const N: usize> Unmarshal<'_> for [u8; N] {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         reader.array()
     }
@@ -255,8 +308,8 @@ pub(crate) fn put_sized<S: Sink>(sink: &mut S, bytes: &[u8]) {
 }
 
 /// A TPML: a 32-bit count and that many entries; TPM_RC_SIZE when there are more than `N`.
-impl<T: Unmarshal, const N: usize> Unmarshal for ArrayVec<T, N> {
-    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+impl<'a, T: Unmarshal<'a>, const N: usize> Unmarshal<'a> for ArrayVec<T, N> {
+    fn unmarshal(reader: &mut Reader<'a>) -> RcResult<Self> {
         let count = reader.read::<u32>()?;
         if usize::try_from(count).map_or(true, |count| count > N) {
             return Err(Rc::SIZE);
@@ -287,10 +340,10 @@ pub(crate) fn put_list<S: Sink>(list: &[impl Marshal], sink: &mut S) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sized2B<T>(pub(crate) T);
 
-impl<T: Unmarshal> Unmarshal for Sized2B<T> {
+impl<'a, T: Unmarshal<'a>> Unmarshal<'a> for Sized2B<T> {
     const SIZED: bool = true;
 
-    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+    fn unmarshal(reader: &mut Reader<'a>) -> RcResult<Self> {
         let size = usize::from(reader.read::<u16>()?);
         if size == 0 {
             return Err(Rc::SIZE);
@@ -308,7 +361,14 @@ impl<T: Marshal> Marshal for Sized2B<T> {
     const SIZED: bool = true;
 
     fn marshal<S: Sink>(&self, sink: &mut S) {
-        put_sized(sink, &self.0.to_vec());
+        match u16::try_from(Size::of(&self.0)) {
+            Ok(size) => {
+                size.marshal(sink);
+                self.0.marshal(sink);
+            }
+            // No structure is so large.
+            Err(_) => 0u16.marshal(sink),
+        }
     }
 }
 
@@ -316,7 +376,7 @@ impl<T: Marshal> Marshal for Sized2B<T> {
 /// then the value.
 macro_rules! optional {
     ($($ty:ty),* $(,)?) => {$(
-        impl $crate::marshal::Unmarshal for Option<$ty> {
+        impl $crate::marshal::Unmarshal<'_> for Option<$ty> {
             fn unmarshal(reader: &mut $crate::marshal::Reader<'_>) -> $crate::rc::RcResult<Self> {
                 Ok(if reader.read()? { Some(reader.read()?) } else { None })
             }
@@ -349,7 +409,7 @@ macro_rules! structure {
             $($(#[$fmeta])* $fvis $field: $ty),*
         }
 
-        impl $crate::marshal::Unmarshal for $name {
+        impl $crate::marshal::Unmarshal<'_> for $name {
             fn unmarshal(reader: &mut $crate::marshal::Reader<'_>) -> $crate::rc::RcResult<Self> {
                 Ok(Self { $($field: reader.read::<$ty>()?),* })
             }

@@ -150,13 +150,19 @@ impl Tpm {
         let counter = attributes.kind() == Some(NvKind::Counter);
         let persists = !orderly
             || counter && (attributes != stored.public.attributes || interval(&data) != interval(&stored.data));
+        let in_ram = orderly.then(|| data.clone());
         if persists {
-            let mut changed = NvIndex::clone(stored);
-            changed.public.attributes = attributes;
-            changed.data = data.clone();
+            let changed = NvIndex {
+                public: NvPublic {
+                    attributes,
+                    ..stored.public.clone()
+                },
+                auth: stored.auth.clone(),
+                data,
+            };
             self.nv.change().nv.insert(index, Arc::new(changed));
         }
-        if orderly {
+        if let Some(data) = in_ram {
             self.settle()?;
             let entry = OrderlyIndex { attributes, data };
             self.orderly_nv.change().0.insert(index, entry);

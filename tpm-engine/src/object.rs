@@ -87,7 +87,7 @@ impl Marshal for RsaCache {
     fn marshal<S: Sink>(&self, _: &mut S) {}
 }
 
-impl Unmarshal for RsaCache {
+impl Unmarshal<'_> for RsaCache {
     fn unmarshal(_: &mut Reader<'_>) -> RcResult<Self> {
         Ok(Self::default())
     }
@@ -105,7 +105,7 @@ impl Marshal for MaybeSensitive {
     }
 }
 
-impl Unmarshal for MaybeSensitive {
+impl Unmarshal<'_> for MaybeSensitive {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         reader.read().map(Self)
     }
@@ -142,7 +142,7 @@ impl Marshal for Loaded {
     }
 }
 
-impl Unmarshal for Loaded {
+impl Unmarshal<'_> for Loaded {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         Ok(match reader.read::<u8>()? {
             0 => Self::Object(Arc::new(reader.read()?)),
@@ -166,7 +166,7 @@ impl Marshal for Objects {
     }
 }
 
-impl Unmarshal for Objects {
+impl Unmarshal<'_> for Objects {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let mut objects = Self::default();
         reader.list_into(&mut objects.slots)?;

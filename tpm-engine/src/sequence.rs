@@ -47,7 +47,7 @@ impl Marshal for Hasher {
     }
 }
 
-impl Unmarshal for Hasher {
+impl Unmarshal<'_> for Hasher {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let alg: HashAlg = reader.read()?;
         let state: Zeroizing<Bytes<HASH_STATE_SIZE>> = reader.read()?;
@@ -63,7 +63,7 @@ impl Marshal for Hmac {
     }
 }
 
-impl Unmarshal for Hmac {
+impl Unmarshal<'_> for Hmac {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let alg: HashAlg = reader.read()?;
         let state: Zeroizing<Bytes<HMAC_STATE_SIZE>> = reader.read()?;
@@ -80,7 +80,7 @@ impl Marshal for Cmac {
     }
 }
 
-impl Unmarshal for Cmac {
+impl Unmarshal<'_> for Cmac {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let cipher = BlockCipher::from_id(reader.read()?).ok_or(Rc::VALUE)?;
         let key_size = usize::from(reader.read::<u8>()?);
@@ -114,7 +114,7 @@ impl Marshal for SequenceKind {
     }
 }
 
-impl Unmarshal for SequenceKind {
+impl Unmarshal<'_> for SequenceKind {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         Ok(match reader.read::<u8>()? {
             0 => {

@@ -26,7 +26,7 @@ pub(crate) enum SessionType {
     Trial = 3,
 }
 
-impl Unmarshal for SessionType {
+impl Unmarshal<'_> for SessionType {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         match reader.read::<u8>()? {
             0 => Ok(Self::Hmac),
@@ -58,7 +58,7 @@ pub(crate) enum BoundDigest {
     Parameters = 4,
 }
 
-impl Unmarshal for BoundDigest {
+impl Unmarshal<'_> for BoundDigest {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         [
             Self::None,
@@ -229,7 +229,7 @@ impl Marshal for Slot {
     }
 }
 
-impl Unmarshal for Slot {
+impl Unmarshal<'_> for Slot {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         Ok(match reader.read::<u8>()? {
             0 => Self::Free,
@@ -267,7 +267,7 @@ impl Marshal for Sessions {
     }
 }
 
-impl Unmarshal for Sessions {
+impl Unmarshal<'_> for Sessions {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let mut sessions = Self {
             context_counter: reader.read()?,

@@ -119,17 +119,19 @@ impl CommandInfo {
 pub(crate) trait Command {
     const INFO: CommandInfo;
     type Handles;
-    type Params: Unmarshal;
-    type Reply: Marshal;
+    /// They may borrow from the command.
+    type Params<'c>: Unmarshal<'c>;
+    /// It may borrow from the TPM.
+    type Reply<'t>: Marshal;
 
     /// The typed handle area; the pipeline has checked number and kinds.
     fn handles(handles: &[Handle]) -> RcResult<Self::Handles>;
 
     /// The handle of the response, if it has one.
-    fn reply_handle(reply: &Self::Reply) -> Option<Handle>;
+    fn reply_handle(reply: &Self::Reply<'_>) -> Option<Handle>;
 
     /// The detailed actions of Part 3. Authorizations have been checked.
-    fn run(tpm: &mut Tpm, handles: Self::Handles, params: Self::Params) -> RcResult<Self::Reply>;
+    fn run<'t>(tpm: &'t mut Tpm, handles: Self::Handles, params: Self::Params<'_>) -> RcResult<Self::Reply<'t>>;
 }
 
 /// The common part of all commands between authorization and response.
@@ -140,7 +142,7 @@ pub(crate) fn invoke<C: Command>(
     out: &mut Writer<'_>,
 ) -> RcResult<Option<Handle>> {
     let mut reader = crate::marshal::Reader::new(params, tpm.profile);
-    let params = reader.read::<C::Params>()?;
+    let params = reader.read::<C::Params<'_>>()?;
     reader.finish()?;
     let reply = C::run(tpm, C::handles(handles)?, params)?;
     reply.marshal(out);
@@ -150,14 +152,15 @@ pub(crate) fn invoke<C: Command>(
 /// Declares a command: number, handles with roles, parameters and reply, as the tables of Part 3 show them.
 ///
 /// The types it declares are `Handles`, `Params` and `Reply` of the enclosing module; the action is a function
-/// `run(tpm, handles, params) -> RcResult<Reply>` beside it.
+/// `run(tpm, handles, params) -> RcResult<Reply>` beside it. `params<'c>` may borrow from the command, `reply<'t>` from the
+/// TPM.
 macro_rules! command {
     (
         $(#[$meta:meta])*
         $name:ident = $code:literal, [$($flag:ident),* $(,)?];
         handles { $($handle:ident : $kind:ident $(@ $role:ident)?),* $(,)? }
-        params { $($param:ident : $pty:ty),* $(,)? }
-        reply $(handle $rhandle:ident)? { $($field:ident : $rty:ty),* $(,)? }
+        params $(<$command:lifetime>)? { $($param:ident : $pty:ty),* $(,)? }
+        reply $(<$tpm:lifetime>)? $(handle $rhandle:ident)? { $($field:ident : $rty:ty),* $(,)? }
     ) => {
         $(#[$meta])*
         pub(crate) struct $name;
@@ -167,27 +170,24 @@ macro_rules! command {
         pub(crate) struct Handles { $(pub(crate) $handle: $crate::handle::Handle),* }
 
         #[allow(dead_code, clippy::allow_attributes, reason = "some parameters are there to be read and no more")]
-        pub(crate) struct Params { $(pub(crate) $param: $pty),* }
+        pub(crate) struct Params $(<$command>)? { $(pub(crate) $param: $pty),* }
 
-        pub(crate) struct Reply {
+        pub(crate) struct Reply $(<$tpm>)? {
             $(pub(crate) $rhandle: $crate::handle::Handle,)?
             $(pub(crate) $field: $rty),*
         }
 
-        impl $crate::marshal::Unmarshal for Params {
-            #[allow(unused_assignments, unused_mut, unused_variables, clippy::allow_attributes,
-                    reason = "the number of the last parameter is counted, but not used")]
-            fn unmarshal(reader: &mut $crate::marshal::Reader<'_>) -> $crate::rc::RcResult<Self> {
-                let mut number = 0u32;
-                $(
-                    number = number.wrapping_add(1);
-                    let $param = reader.read::<$pty>().map_err(|code| code.parameter(number))?;
-                )*
-                Ok(Self { $($param),* })
-            }
+        impl $(<$command>)? Params $(<$command>)? {
+            const BEGINS_SIZED: bool = $crate::commands::command!(@first Unmarshal $($pty,)*);
         }
 
-        impl $crate::marshal::Marshal for Reply {
+        impl $(<$tpm>)? Reply $(<$tpm>)? {
+            const BEGINS_SIZED: bool = $crate::commands::command!(@first Marshal $($rty,)*);
+        }
+
+        $crate::commands::command!(@unmarshal Params [$(<$command>)?] [$($command)? 'c] $($param: $pty,)*);
+
+        impl $(<$tpm>)? $crate::marshal::Marshal for Reply $(<$tpm>)? {
             #[allow(unused_variables, clippy::allow_attributes, reason = "some replies are empty")]
             fn marshal<S: $crate::marshal::Sink>(&self, sink: &mut S) {
                 $($crate::marshal::Marshal::marshal(&self.$field, sink);)*
@@ -203,14 +203,14 @@ macro_rules! command {
                     role: $crate::commands::command!(@role $($role)?),
                 }),*],
                 flags: $crate::commands::Flags::of(&[$($crate::commands::Flag::$flag),*]),
-                decrypt: $crate::commands::command!(@first Unmarshal $($pty,)*),
-                encrypt: $crate::commands::command!(@first Marshal $($rty,)*),
+                decrypt: Params::BEGINS_SIZED,
+                encrypt: Reply::BEGINS_SIZED,
                 response_handle: $crate::commands::command!(@some $($rhandle)?),
                 run: $crate::commands::invoke::<Self>,
             };
             type Handles = Handles;
-            type Params = Params;
-            type Reply = Reply;
+            $crate::commands::command!(@type Params [$(<$command>)?] [$($command)? 'c]);
+            $crate::commands::command!(@type Reply [$(<$tpm>)?] [$($tpm)? 't]);
 
             fn handles(handles: &[$crate::handle::Handle]) -> $crate::rc::RcResult<Handles> {
                 match *handles {
@@ -220,14 +220,34 @@ macro_rules! command {
             }
 
             #[allow(unused_variables, clippy::allow_attributes, reason = "most replies have no handle")]
-            fn reply_handle(reply: &Reply) -> Option<$crate::handle::Handle> {
+            fn reply_handle(reply: &Self::Reply<'_>) -> Option<$crate::handle::Handle> {
                 $(return Some(reply.$rhandle);)?
                 #[allow(unreachable_code, clippy::allow_attributes, reason = "reached where there is no handle")]
                 None
             }
 
-            fn run(tpm: &mut $crate::tpm::Tpm, handles: Handles, params: Params) -> $crate::rc::RcResult<Reply> {
+            fn run<'t>(
+                tpm: &'t mut $crate::tpm::Tpm,
+                handles: Handles,
+                params: Self::Params<'_>,
+            ) -> $crate::rc::RcResult<Self::Reply<'t>> {
                 run(tpm, handles, params)
+            }
+        }
+    };
+    // The first lifetime is that which the type has, if it has one.
+    (@type $name:ident [$($of:tt)*] [$first:lifetime $($other:lifetime)?]) => { type $name<$first> = $name $($of)*; };
+    (@unmarshal $name:ident [$($of:tt)*] [$first:lifetime $($other:lifetime)?] $($param:ident : $pty:ty,)*) => {
+        impl<$first> $crate::marshal::Unmarshal<$first> for $name $($of)* {
+            #[allow(unused_assignments, unused_mut, unused_variables, clippy::allow_attributes,
+                    reason = "the number of the last parameter is counted, but not used")]
+            fn unmarshal(reader: &mut $crate::marshal::Reader<$first>) -> $crate::rc::RcResult<Self> {
+                let mut number = 0u32;
+                $(
+                    number = number.wrapping_add(1);
+                    let $param = reader.read::<$pty>().map_err(|code| code.parameter(number))?;
+                )*
+                Ok(Self { $($param),* })
             }
         }
     };
@@ -268,8 +288,10 @@ macro_rules! commands {
             let mut place = 0;
             while let [code, tail @ ..] = rest {
                 assert!(place < u8::MAX, "the command table is too large for its index");
-                let (_, entry) = places.split_at_mut((*code - FIRST_CODE) as usize);
-                entry[0] = place;
+                assert!(*code - FIRST_CODE < CODES as u32, "a command's code is past the table's index");
+                if let (_, [entry, ..]) = places.split_at_mut((*code - FIRST_CODE) as usize) {
+                    *entry = place;
+                }
                 place += 1;
                 rest = tail;
             }

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use ::hmac::{Hmac, KeyInit, Mac};
 use rand_core::{TryCryptoRng, TryRng};
 use sha2::Sha256;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes that one request may draw (SP 800-90A, table 2: 2^19 bits).
 const MAX_REQUEST: usize = 1 << 16;
@@ -73,7 +73,7 @@ impl HmacDrbg {
     fn next_v(&mut self) {
         let mut next = self.keyed.clone();
         next.update(&*self.v);
-        self.v = Zeroizing::new(next.finalize().into_bytes().0);
+        self.v.copy_from_slice(&next.finalize().into_bytes());
     }
 
     /// HMAC_DRBG_Update (10.1.2.2).
@@ -95,12 +95,15 @@ impl HmacDrbg {
 }
 
 fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
-    let mut block = Zeroizing::new([0; 64]);
+    let mut block = [0; 64];
     for (to, from) in block.iter_mut().zip(key) {
         *to = *from;
     }
     // A key of a whole block is what the fixed-size constructor takes; zeros at its end change nothing.
-    Hmac::new((&*block).into())
+    let keyed = Hmac::new((&block).into());
+    // As a slice: of an array each element is wiped by a store of its own.
+    block.as_mut_slice().zeroize();
+    keyed
 }
 
 impl std::fmt::Debug for HmacDrbg {

@@ -20,6 +20,16 @@ pub const HASH_STATE_SIZE: usize = 208;
 /// (little-endian) and the place in its rate. The layout is part of the saved state of a TPM and pinned by a test.
 pub type HashState = Zeroizing<Bytes<HASH_STATE_SIZE>>;
 
+/// Largest block of any hash, in bytes.
+const MAX_BLOCK: usize = 144;
+const _: () = {
+    let mut rest = HashAlg::ALL;
+    while let [alg, tail @ ..] = rest {
+        assert!(alg.block_size() <= MAX_BLOCK);
+        rest = tail;
+    }
+};
+
 /// Blocks that a restored state may have hashed: enough for any input, and far from where the algorithms' own
 /// counts of bits overflow.
 const MAX_BLOCKS: u64 = 1 << 48;
@@ -44,6 +54,37 @@ macro_rules! hashers {
 
             fn finish(self) -> Digest {
                 match self { $(Self::$alg(hash) => Digest::truncated(&hash.finalize())),* }
+            }
+
+            fn digest(alg: HashAlg, parts: &[&[u8]]) -> Digest {
+                match alg {
+                    $(HashAlg::$alg => {
+                        let mut hash = <$hash>::new();
+                        for part in parts {
+                            digest::Update::update(&mut hash, part);
+                        }
+                        Digest::truncated(&hash.finalize())
+                    })*
+                }
+            }
+
+            fn hmac(alg: HashAlg, key: &[u8], parts: &[&[u8]]) -> Digest {
+                match alg {
+                    $(HashAlg::$alg => {
+                        let keyed = |pad| {
+                            let mut hash = <$hash>::new();
+                            with_key_block(alg, key, pad, |block| digest::Update::update(&mut hash, block));
+                            hash
+                        };
+                        let mut inner = keyed(HMAC_INNER);
+                        for part in parts {
+                            digest::Update::update(&mut inner, part);
+                        }
+                        let mut outer = keyed(HMAC_OUTER);
+                        digest::Update::update(&mut outer, &inner.finalize());
+                        Digest::truncated(&outer.finalize())
+                    })*
+                }
             }
 
             fn export(&self) -> HashState {
@@ -132,11 +173,27 @@ impl std::fmt::Debug for Hasher {
 /// The digest over the concatenation of `parts`.
 #[must_use]
 pub fn hash(alg: HashAlg, parts: &[&[u8]]) -> Digest {
-    let mut hasher = Hasher::new(alg);
-    for part in parts {
-        hasher.update(part);
+    // All at once in one place: a running hash that may be of any algorithm is large, and would be moved about.
+    Running::digest(alg, parts)
+}
+
+/// The HMAC over the concatenation of `parts`, under a key that is no larger than a block.
+pub(super) fn hmac(alg: HashAlg, key: &[u8], parts: &[&[u8]]) -> Digest {
+    Running::hmac(alg, key, parts)
+}
+
+/// What HMAC's inner hash XORs the key with (ipad in FIPS 198-1, section 4), and its outer one (opad).
+pub(super) const HMAC_INNER: u8 = 0x36;
+pub(super) const HMAC_OUTER: u8 = 0x5C;
+
+/// Hands on the block that an HMAC's inner or outer hash begins with; the key is no larger than it.
+pub(super) fn with_key_block<T>(alg: HashAlg, key: &[u8], pad: u8, then: impl FnOnce(&[u8]) -> T) -> T {
+    let mut block = Zeroizing::new(Bytes::<MAX_BLOCK>::zeroed(alg.block_size()).unwrap_or_default());
+    block.fill(pad);
+    for (byte, key) in block.iter_mut().zip(key) {
+        *byte ^= key;
     }
-    hasher.finish()
+    then(&block)
 }
 
 #[cfg(test)]

@@ -2,23 +2,14 @@
 //!
 //! The `hmac` crate does not let a computation be saved half-way, which an HMAC sequence object needs
 //! (TPM2_ContextSave, migration). So HMAC is put together here from two running [`Hasher`]s, as FIPS 198-1, section 4
-//! defines it; tests hold it against the crate.
+//! defines it, and one over data that is there at once from two hashes of the algorithm itself; tests hold both against
+//! the crate.
 
 use zeroize::Zeroizing;
 
 use crate::alg::HashAlg;
 use crate::bytes::{Bytes, Digest};
-use crate::crypto::hash::{HASH_STATE_SIZE, Hasher, hash};
-
-/// Largest block of any hash, in bytes.
-const MAX_BLOCK: usize = 144;
-const _: () = {
-    let mut rest = HashAlg::ALL;
-    while let [alg, tail @ ..] = rest {
-        assert!(alg.block_size() <= MAX_BLOCK);
-        rest = tail;
-    }
-};
+use crate::crypto::hash::{HASH_STATE_SIZE, HMAC_INNER, HMAC_OUTER, Hasher, hash, with_key_block};
 
 /// Room for the running state of any HMAC, in bytes.
 pub const HMAC_STATE_SIZE: usize = 416;
@@ -41,26 +32,17 @@ impl Hmac {
     /// An HMAC over nothing yet, under a key of any size.
     #[must_use]
     pub fn new(alg: HashAlg, key: &[u8]) -> Self {
-        let digest = if key.len() > alg.block_size() {
-            Zeroizing::new(hash(alg, &[key]))
+        let digest;
+        let key = if key.len() > alg.block_size() {
+            digest = Zeroizing::new(hash(alg, &[key]));
+            &digest
         } else {
-            Zeroizing::new(Digest::EMPTY)
+            key
         };
-        let key = if digest.is_empty() { key } else { &digest };
-        Self {
-            inner: Self::keyed(alg, key, 0x36),
-            outer: Self::keyed(alg, key, 0x5C),
-        }
-    }
-
-    fn keyed(alg: HashAlg, key: &[u8], pad: u8) -> Hasher {
-        let mut block = Zeroizing::new([pad; MAX_BLOCK]);
-        for (byte, key) in block.iter_mut().zip(key) {
-            *byte ^= key;
-        }
-        let mut hasher = Hasher::new(alg);
-        hasher.update(block.get(..alg.block_size()).unwrap_or_default());
-        hasher
+        let (mut inner, mut outer) = (Hasher::new(alg), Hasher::new(alg));
+        with_key_block(alg, key, HMAC_INNER, |block| inner.update(block));
+        with_key_block(alg, key, HMAC_OUTER, |block| outer.update(block));
+        Self { inner, outer }
     }
 
     /// The hash algorithm.
@@ -111,11 +93,11 @@ impl std::fmt::Debug for Hmac {
 /// The HMAC over the concatenation of `parts`.
 #[must_use]
 pub fn hmac(alg: HashAlg, key: &[u8], parts: &[&[u8]]) -> Digest {
-    let mut mac = Hmac::new(alg, key);
-    for part in parts {
-        mac.update(part);
+    if key.len() > alg.block_size() {
+        crate::crypto::hash::hmac(alg, &Zeroizing::new(hash(alg, &[key])), parts)
+    } else {
+        crate::crypto::hash::hmac(alg, key, parts)
     }
-    mac.finish()
 }
 
 #[cfg(test)]

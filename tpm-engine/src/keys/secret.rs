@@ -54,7 +54,7 @@ impl Tpm {
         &mut self,
         object: &Object,
         label: &[u8],
-        encrypted: &EncryptedSecret,
+        encrypted: &[u8],
     ) -> RcResult<Zeroizing<Digest>> {
         let public = &object.public.0;
         let hash = public.name_alg.ok_or(Rc::HASH)?;

@@ -1,5 +1,6 @@
 //! Authorization checks (Part 1, 19; Part 3, 5.5 and 5.6) and parameter decryption (Part 1, 21).
 
+use arrayvec::ArrayVec;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -8,7 +9,7 @@ use super::{Call, SessionUse};
 use crate::alg::{CipherMode, HashAlg};
 use crate::bytes::{Bytes, Digest, without_trailing_zeros};
 use crate::commands::{CommandInfo, Flag, Role};
-use crate::crypto::hmac::Hmac;
+use crate::crypto::hmac::hmac;
 use crate::crypto::{hash::hash, kdf, symmetric};
 use crate::entity::in_auth_group;
 use crate::handle::{Handle, HandleType};
@@ -290,12 +291,7 @@ impl Tpm {
             }
             // TPM2_PolicyTemplate limits the creation commands, whose template those commands check themselves.
             BoundDigest::Template => return self.check_template(call, alg, policy),
-            BoundDigest::Parameters => {
-                let mut hasher = crate::crypto::hash::Hasher::new(alg);
-                hasher.update(&call.info.code.to_be_bytes());
-                hasher.update(call.params);
-                hasher.finish()
-            }
+            BoundDigest::Parameters => hash(alg, &[&call.info.code.to_be_bytes(), call.params]),
         };
         if actual.ct_eq(&policy.bound_digest) {
             Ok(())
@@ -346,10 +342,9 @@ impl Tpm {
             // Without a secret there need not be an HMAC (Part 1, 19.6.9).
             return Ok(Digest::EMPTY);
         }
-        let mut hmac = Hmac::new(session.hash, &key);
-        hmac.update(&command_hash(session.hash, call));
-        hmac.update(session_use.nonce_caller);
-        hmac.update(&session.nonce_tpm);
+        let (hashed, attributes) = (command_hash(session.hash, call), [session_use.attributes.0]);
+        let mut parts = ArrayVec::<&[u8], 6>::new();
+        parts.extend([&hashed, session_use.nonce_caller, &session.nonce_tpm]);
         if index == 0 && session_use.entity.is_some() {
             // The first session, if it authorizes, ties in the nonces of those that decrypt and encrypt (Part 1, 19.6.5).
             let decrypt = call
@@ -364,12 +359,12 @@ impl Tpm {
                     .get(other)
                     .and_then(|other| self.sessions.get(other.handle))
                 {
-                    hmac.update(&other.nonce_tpm);
+                    parts.push(&other.nonce_tpm);
                 }
             }
         }
-        hmac.update(&[session_use.attributes.0]);
-        Ok(hmac.finish())
+        parts.push(&attributes);
+        Ok(hmac(session.hash, &key, &parts))
     }
 
     /// The value that says what a session is bound to: an entity's Name and authorization value (Part 1, 19.6.10).

@@ -2,12 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
+use arrayvec::ArrayVec;
+use zeroize::Zeroizing;
+
 use super::{Call, HEADER_SIZE, tag};
 use crate::alg::HashAlg;
-use crate::bytes::Digest;
+use crate::bytes::{Bytes, Digest};
 use crate::commands::{CommandInfo, Flag};
-use crate::crypto::hash::Hasher;
-use crate::marshal::{Marshal, Sink, Writer};
+use crate::crypto::hash::hash;
+use crate::marshal::{Marshal, Writer};
 use crate::rc::{Rc, RcResult};
 use crate::tpm::{Locality, MAX_COMMAND_SIZE, Phase, ResponseBuffer, Tpm};
 use crate::types::attributes::SessionAttributes;
@@ -72,13 +75,12 @@ impl Tpm {
         let handle = match call.session_with(SessionAttributes::DECRYPT) {
             None => (call.info.run)(self, &call.handles, call.params, &mut writer)?,
             Some(index) => {
-                let mut plain = zeroize::Zeroizing::new([0u8; MAX_COMMAND_SIZE]);
-                let plain = plain.get_mut(..call.params.len()).ok_or(Rc::SIZE)?;
-                plain.copy_from_slice(call.params);
+                let plain = Bytes::<MAX_COMMAND_SIZE>::new(call.params).ok_or(Rc::SIZE)?;
+                let mut plain = Zeroizing::new(plain);
                 let number = u32::try_from(index).unwrap_or_default().saturating_add(1);
-                let data = first_sized(plain).map_err(|code| code.session(number))?;
+                let data = first_sized(&mut plain).map_err(|code| code.session(number))?;
                 self.decrypt_parameter(call, index, data)?;
-                (call.info.run)(self, &call.handles, plain, &mut writer)?
+                (call.info.run)(self, &call.handles, &plain, &mut writer)?
             }
         };
         let len = writer.finish().ok_or(Rc::FAILURE)?;
@@ -136,13 +138,11 @@ pub(super) fn reply_offset(call: &Call<'_>) -> usize {
 
 /// cpHash (Part 1, 18.7): what a session's HMAC and audit say was commanded.
 pub(super) fn command_hash(alg: HashAlg, call: &Call<'_>) -> Digest {
-    let mut hasher = Hasher::new(alg);
-    call.info.code.marshal(&mut hasher);
-    for name in &call.names {
-        hasher.put(name);
-    }
-    hasher.put(call.params);
-    hasher.finish()
+    let code = call.info.code.to_be_bytes();
+    let mut parts = ArrayVec::<&[u8], 5>::from_iter([code.as_slice()]);
+    parts.extend(call.names.iter().map(|name| &**name));
+    parts.push(call.params);
+    hash(alg, &parts)
 }
 
 /// The contents of the sized buffer that a parameter area begins with: what sessions encrypt.

@@ -8,10 +8,10 @@ use super::{Call, SessionUse, tag};
 use crate::alg::HashAlg;
 use crate::bytes::Digest;
 use crate::commands::{CommandInfo, Flag};
-use crate::crypto::hash::{Hasher, hash};
-use crate::crypto::hmac::Hmac;
+use crate::crypto::hash::hash;
+use crate::crypto::hmac::hmac;
 use crate::handle::Handle;
-use crate::marshal::{Marshal, Sink, Writer, put_sized};
+use crate::marshal::{Marshal, Writer, put_sized};
 use crate::rc::{Rc, RcResult};
 use crate::session::PolicyState;
 use crate::tpm::Tpm;
@@ -159,12 +159,9 @@ impl Tpm {
             put_sized(area, &[]);
             return;
         }
-        let mut hmac = Hmac::new(session.hash, &key);
-        hmac.update(&response_hash(session.hash, call, params));
-        hmac.update(&session.nonce_tpm);
-        hmac.update(session_use.nonce_caller);
-        hmac.update(&[attributes.0]);
-        put_sized(area, &hmac.finish());
+        let hashed = response_hash(session.hash, call, params);
+        let parts = [&hashed, &*session.nonce_tpm, session_use.nonce_caller, &[attributes.0]];
+        put_sized(area, &hmac(session.hash, &key, &parts));
     }
 
     /// Ends the sessions that are not to continue, and starts the policies of the others afresh.
@@ -186,9 +183,5 @@ impl Tpm {
 
 /// rpHash (Part 1, 18.8).
 fn response_hash(alg: HashAlg, call: &Call<'_>, params: &[u8]) -> Digest {
-    let mut hasher = Hasher::new(alg);
-    0u32.marshal(&mut hasher);
-    call.info.code.marshal(&mut hasher);
-    hasher.put(params);
-    hasher.finish()
+    hash(alg, &[&[0; 4], &call.info.code.to_be_bytes(), params])
 }

@@ -61,8 +61,8 @@ impl<T: Marshal> Marshal for Watched<T> {
     }
 }
 
-impl<T: Unmarshal> Unmarshal for Watched<T> {
-    fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+impl<'a, T: Unmarshal<'a>> Unmarshal<'a> for Watched<T> {
+    fn unmarshal(reader: &mut Reader<'a>) -> RcResult<Self> {
         let changed = reader.read()?;
         Ok(Self {
             value: reader.read()?,

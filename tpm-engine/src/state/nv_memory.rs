@@ -158,7 +158,7 @@ impl NvMemory {
         if !changes.is_empty() {
             self.write(changes)?;
         }
-        self.committed = self.working.clone();
+        catch_up(&mut self.committed, &self.working);
         self.dirty = false;
         Ok(())
     }
@@ -177,7 +177,7 @@ impl NvMemory {
         self.kept
             .drop_stale(&self.committed.hierarchies, &self.working.hierarchies);
         let kept = self.kept.unwritten();
-        changes.extend(kept.iter().map(|record| put(vec![key::KEPT_PRIMARIES], record)));
+        changes.extend(kept.map(|record| put(vec![key::KEPT_PRIMARIES], record)));
         if self.store.commit(&changes).is_err() {
             self.roll_back();
             return Err(Rc::NV_UNAVAILABLE);
@@ -199,7 +199,7 @@ impl NvMemory {
     /// Undoes all staged changes.
     pub(crate) fn roll_back(&mut self) {
         if self.dirty {
-            self.working = self.committed.clone();
+            catch_up(&mut self.working, &self.committed);
             self.dirty = false;
         }
     }
@@ -212,10 +212,55 @@ impl std::ops::Deref for NvMemory {
     }
 }
 
-fn put(key: Vec<u8>, value: &[u8]) -> Change {
+fn put(key: Vec<u8>, mut value: Zeroizing<Vec<u8>>) -> Change {
     Change::Put {
         key,
-        value: value.to_vec(),
+        value: std::mem::take(&mut value),
+    }
+}
+
+/// Makes `old` the same as `new`, with which it has most records in common.
+fn catch_up(old: &mut Persistent, new: &Persistent) {
+    // Taken apart exhaustively, so that a record that is left behind does not compile.
+    let Persistent {
+        hierarchies,
+        da,
+        counters,
+        pcr,
+        audit,
+        management,
+        saved,
+        volatile,
+        clock,
+        nv,
+        objects,
+    } = new;
+    share(&mut old.hierarchies, hierarchies);
+    share(&mut old.da, da);
+    share(&mut old.counters, counters);
+    share(&mut old.pcr, pcr);
+    share(&mut old.audit, audit);
+    share(&mut old.management, management);
+    share(&mut old.clock, clock);
+    old.saved.clone_from(saved);
+    old.volatile.clone_from(volatile);
+    share_all(&mut old.nv, nv);
+    share_all(&mut old.objects, objects);
+}
+
+fn share<T>(old: &mut Arc<T>, new: &Arc<T>) {
+    if !Arc::ptr_eq(old, new) {
+        *old = Arc::clone(new);
+    }
+}
+
+fn share_all<T>(old: &mut BTreeMap<Handle, Arc<T>>, new: &BTreeMap<Handle, Arc<T>>) {
+    if old.len() == new.len() && old.keys().eq(new.keys()) {
+        for (old, new) in old.values_mut().zip(new.values()) {
+            share(old, new);
+        }
+    } else {
+        old.clone_from(new);
     }
 }
 
@@ -224,7 +269,7 @@ fn all(profile: &'static Profile, state: &Persistent) -> Vec<Change> {
     let mut changes = difference(None, state);
     let mut marker = FORMAT.to_be_bytes().to_vec();
     marker.extend_from_slice(profile.name.as_bytes());
-    changes.push(put(vec![key::MANUFACTURED], &marker));
+    changes.push(put(vec![key::MANUFACTURED], marker));
     changes
 }
 
@@ -291,7 +336,7 @@ fn difference(old: Option<&Persistent>, new: &Persistent) -> Vec<Change> {
 
 fn single<T: Marshal>(changes: &mut Vec<Change>, name: u8, old: Option<&Arc<T>>, new: &Arc<T>) {
     if !old.is_some_and(|old| Arc::ptr_eq(old, new)) {
-        changes.push(put(vec![name], &new.to_vec()));
+        changes.push(put(vec![name], new.to_vec()));
     }
 }
 
@@ -313,7 +358,7 @@ fn keyed<T: Marshal>(
     for (handle, value) in new {
         let before = old.and_then(|old| old.get(handle));
         if !before.is_some_and(|before| Arc::ptr_eq(before, value)) {
-            changes.push(put(key::of(kind, *handle), &value.to_vec()));
+            changes.push(put(key::of(kind, *handle), value.to_vec()));
         }
     }
     for handle in old
@@ -387,7 +432,7 @@ fn decode(mut records: BTreeMap<Vec<u8>, Vec<u8>>, profile: &'static Profile) ->
     Ok(state)
 }
 
-fn if_present<T: Unmarshal>(
+fn if_present<T: for<'a> Unmarshal<'a>>(
     record: (Vec<u8>, Option<Vec<u8>>),
     profile: &'static Profile,
 ) -> Result<Option<Arc<T>>, LoadError> {
@@ -397,7 +442,7 @@ fn if_present<T: Unmarshal>(
     }
 }
 
-fn required<T: Unmarshal>(
+fn required<T: for<'a> Unmarshal<'a>>(
     (name, value): (Vec<u8>, Option<Vec<u8>>),
     profile: &'static Profile,
 ) -> Result<Arc<T>, LoadError> {

@@ -134,7 +134,7 @@ impl Marshal for OrderlyNv {
     }
 }
 
-impl Unmarshal for OrderlyNv {
+impl Unmarshal<'_> for OrderlyNv {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let count = reader.read::<u32>()?;
         let mut map = BTreeMap::new();

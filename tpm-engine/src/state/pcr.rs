@@ -204,7 +204,7 @@ impl Marshal for PcrValues {
     }
 }
 
-impl Unmarshal for PcrValues {
+impl Unmarshal<'_> for PcrValues {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let mut values = Self::new(&reader.read()?);
         for bank in &mut values.banks {

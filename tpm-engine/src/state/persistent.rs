@@ -167,7 +167,7 @@ impl Marshal for CommandSet {
     }
 }
 
-impl Unmarshal for CommandSet {
+impl Unmarshal<'_> for CommandSet {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         reader.read().map(Self)
     }
@@ -216,7 +216,7 @@ impl Marshal for StoredVolatile {
     }
 }
 
-impl Unmarshal for StoredVolatile {
+impl Unmarshal<'_> for StoredVolatile {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let all = reader.rest().len();
         Ok(Self(Zeroizing::new(reader.bytes(all)?.to_vec())))

@@ -123,7 +123,7 @@ impl Marshal for Timer {
     }
 }
 
-impl Unmarshal for Timer {
+impl Unmarshal<'_> for Timer {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         Ok(Self {
             last: 0,

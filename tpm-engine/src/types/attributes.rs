@@ -41,7 +41,7 @@ macro_rules! attribute_words {
             }
         }
 
-        impl Unmarshal for $name {
+        impl Unmarshal<'_> for $name {
             fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
                 let raw = reader.read::<$repr>()?;
                 if raw & $reserved != 0 { Err(Rc::RESERVED_BITS) } else { Ok(Self(raw)) }

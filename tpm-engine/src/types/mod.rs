@@ -42,7 +42,7 @@ pub(crate) type Private = Bytes<1536>;
 pub(crate) type SensitiveData = Bytes<256>;
 
 /// TPMI_ALG_HASH: TPM_RC_HASH for what this TPM does not have, TPM_ALG_NULL included.
-impl Unmarshal for HashAlg {
+impl Unmarshal<'_> for HashAlg {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let alg = Self::from_id(reader.read()?).ok_or(Rc::HASH)?;
         if reader.profile.hashes.contains(&alg) {
@@ -60,7 +60,7 @@ impl Marshal for HashAlg {
 }
 
 /// TPMI_ALG_HASH+: TPM_ALG_NULL is `None`.
-impl Unmarshal for Option<HashAlg> {
+impl Unmarshal<'_> for Option<HashAlg> {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         optional(reader)
     }
@@ -73,7 +73,7 @@ impl Marshal for Option<HashAlg> {
 }
 
 /// Reads an algorithm that may be TPM_ALG_NULL.
-pub(crate) fn optional<T: Unmarshal>(reader: &mut Reader<'_>) -> RcResult<Option<T>> {
+pub(crate) fn optional<'a, T: Unmarshal<'a>>(reader: &mut Reader<'a>) -> RcResult<Option<T>> {
     if reader.rest().starts_with(&ALG_NULL.to_be_bytes()) {
         reader.read::<u16>()?;
         return Ok(None);
@@ -82,7 +82,7 @@ pub(crate) fn optional<T: Unmarshal>(reader: &mut Reader<'_>) -> RcResult<Option
 }
 
 /// TPMI_ECC_CURVE: TPM_RC_CURVE for what this TPM does not have.
-impl Unmarshal for Curve {
+impl Unmarshal<'_> for Curve {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let curve = Self::from_id(reader.read()?).ok_or(Rc::CURVE)?;
         if reader.profile.curves.contains(&curve) {
@@ -133,10 +133,34 @@ pub(crate) struct TaggedDigest {
     pub(crate) digest: crate::bytes::Digest,
 }
 
-impl Unmarshal for TaggedDigest {
+impl TaggedDigest {
+    pub(crate) fn borrowed(&self) -> BorrowedDigest<'_> {
+        BorrowedDigest {
+            alg: self.alg,
+            digest: &self.digest,
+        }
+    }
+}
+
+impl Unmarshal<'_> for TaggedDigest {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
+        let BorrowedDigest { alg, digest } = reader.read()?;
+        let digest = crate::bytes::Digest::truncated(digest);
+        Ok(Self { alg, digest })
+    }
+}
+
+/// A [`TaggedDigest`] whose digest stays where it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BorrowedDigest<'a> {
+    pub(crate) alg: HashAlg,
+    pub(crate) digest: &'a [u8],
+}
+
+impl<'a> Unmarshal<'a> for BorrowedDigest<'a> {
+    fn unmarshal(reader: &mut Reader<'a>) -> RcResult<Self> {
         let alg: HashAlg = reader.read()?;
-        let digest = crate::bytes::Digest::truncated(reader.bytes(alg.digest_size())?);
+        let digest = reader.bytes(alg.digest_size())?;
         Ok(Self { alg, digest })
     }
 }

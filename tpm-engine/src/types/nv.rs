@@ -44,7 +44,7 @@ impl NvAttributes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NvIndexHandle(pub(crate) Handle);
 
-impl Unmarshal for NvIndexHandle {
+impl Unmarshal<'_> for NvIndexHandle {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         HandleKind::NvIndex.read(reader).map(Self)
     }
@@ -60,7 +60,7 @@ impl Marshal for NvIndexHandle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NvSize(pub(crate) u16);
 
-impl Unmarshal for NvSize {
+impl Unmarshal<'_> for NvSize {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let size = reader.read()?;
         if size > MAX_NV_INDEX_SIZE {
@@ -106,7 +106,7 @@ impl NvPublic2 {
     const NV_INDEX: u8 = 0x01;
 }
 
-impl Unmarshal for NvPublic2 {
+impl Unmarshal<'_> for NvPublic2 {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         match reader.read()? {
             Self::NV_INDEX => reader.read().map(Self),

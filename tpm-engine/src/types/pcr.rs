@@ -28,7 +28,7 @@ impl PcrSelection {
     }
 }
 
-impl Unmarshal for PcrSelection {
+impl Unmarshal<'_> for PcrSelection {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let bank = reader.read()?;
         if reader.read::<u8>()? != SELECT_SIZE {

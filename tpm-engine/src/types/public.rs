@@ -27,7 +27,7 @@ impl ObjectType {
     }
 }
 
-impl Unmarshal for ObjectType {
+impl Unmarshal<'_> for ObjectType {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         match reader.read::<u16>()? {
             0x0001 => Ok(Self::Rsa),
@@ -77,7 +77,7 @@ impl RsaKeyBits {
     }
 }
 
-impl Unmarshal for RsaKeyBits {
+impl Unmarshal<'_> for RsaKeyBits {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let bits = reader.read()?;
         if reader.profile.rsa_bits.contains(&bits) {
@@ -155,7 +155,7 @@ impl PublicParms {
 }
 
 /// TPMT_PUBLIC_PARMS as a parameter (TPM2_TestParms).
-impl Unmarshal for PublicParms {
+impl Unmarshal<'_> for PublicParms {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let object_type = reader.read()?;
         Self::read_for(object_type, reader)
@@ -271,7 +271,7 @@ impl Public {
 }
 
 /// TPMT_PUBLIC: the Name algorithm may not be TPM_ALG_NULL.
-impl Unmarshal for Public {
+impl Unmarshal<'_> for Public {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         Self::read(reader, false)
     }
@@ -299,7 +299,7 @@ impl Marshal for Public {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AnyPublic(pub(crate) Public);
 
-impl Unmarshal for AnyPublic {
+impl Unmarshal<'_> for AnyPublic {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         Public::read(reader, true).map(Self)
     }

@@ -113,7 +113,7 @@ macro_rules! scheme_types {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) struct $name(pub(crate) Option<Scheme>);
 
-        impl Unmarshal for $name {
+        impl Unmarshal<'_> for $name {
             fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
                 Scheme::read(reader, &[$(SchemeId::$allowed),*], Rc::$refused).map(Self)
             }
@@ -154,7 +154,7 @@ impl Kdf {
 }
 
 /// TPMI_ALG_KDF (Part 2, 9.32).
-impl Unmarshal for Kdf {
+impl Unmarshal<'_> for Kdf {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let raw = reader.read::<u16>()?;
         Self::ALL.iter().copied().find(|kdf| *kdf as u16 == raw).ok_or(Rc::KDF)
@@ -165,7 +165,7 @@ impl Unmarshal for Kdf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KdfScheme(pub(crate) Option<(Kdf, HashAlg)>);
 
-impl Unmarshal for KdfScheme {
+impl Unmarshal<'_> for KdfScheme {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let kdf = super::optional::<Kdf>(reader)?;
         Ok(Self(match kdf {
@@ -196,7 +196,7 @@ pub(crate) enum KeyedHashScheme {
     Xor(HashAlg, Option<Kdf>),
 }
 
-impl Unmarshal for KeyedHashScheme {
+impl Unmarshal<'_> for KeyedHashScheme {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let raw = reader.read::<u16>()?;
         if raw == ALG_NULL {

@@ -22,7 +22,7 @@ pub(crate) struct Sensitive {
     pub(crate) secret: Zeroizing<SensitiveData>,
 }
 
-impl Unmarshal for Sensitive {
+impl Unmarshal<'_> for Sensitive {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let object_type = reader.read()?;
         let (auth, seed) = (reader.read()?, reader.read()?);

@@ -40,7 +40,7 @@ impl Signature {
 }
 
 /// TPMT_SIGNATURE where TPM_ALG_NULL may not stand (TPM_RC_SCHEME).
-impl Unmarshal for Signature {
+impl Unmarshal<'_> for Signature {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let scheme = SchemeId::from_id(reader.read()?)
             .filter(|scheme| scheme.signs() && reader.profile.schemes.contains(scheme))

@@ -45,7 +45,7 @@ impl CipherDef {
 }
 
 /// TPMI_ALG_CIPHER_MODE: TPM_RC_MODE for what this TPM does not have.
-impl Unmarshal for CipherMode {
+impl Unmarshal<'_> for CipherMode {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let mode = Self::from_id(reader.read()?).ok_or(Rc::MODE)?;
         if reader.profile.modes.contains(&mode) {
@@ -63,7 +63,7 @@ fn known_cipher(reader: &Reader<'_>, raw: u16) -> RcResult<BlockCipher> {
 }
 
 /// TPMT_SYM_DEF_OBJECT+ (Part 2, 11.1.7): `None` is TPM_ALG_NULL.
-impl Unmarshal for Option<CipherDef> {
+impl Unmarshal<'_> for Option<CipherDef> {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         match reader.read::<u16>()? {
             ALG_NULL => Ok(None),
@@ -85,7 +85,7 @@ impl Marshal for Option<CipherDef> {
 }
 
 /// TPMT_SYM_DEF_OBJECT (Part 2, 11.1.7), where TPM_ALG_NULL may not stand.
-impl Unmarshal for CipherDef {
+impl Unmarshal<'_> for CipherDef {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         Option::<Self>::unmarshal(reader)?.ok_or(Rc::SYMMETRIC)
     }
@@ -108,7 +108,7 @@ pub(crate) enum SymDef {
     Cipher(CipherDef),
 }
 
-impl Unmarshal for SymDef {
+impl Unmarshal<'_> for SymDef {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         const XOR: u16 = super::scheme::SchemeId::Xor.id();
         match reader.read::<u16>()? {

@@ -59,7 +59,7 @@ macro_rules! ticket_types {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub(crate) struct $name(pub(crate) Ticket);
 
-        impl Unmarshal for $name {
+        impl Unmarshal<'_> for $name {
             fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
                 Ticket::read(reader, &[$(TicketTag::$tag),*]).map(Self)
             }

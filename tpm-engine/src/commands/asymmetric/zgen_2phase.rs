@@ -30,7 +30,7 @@ command! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyExchange(SchemeId);
 
-impl Unmarshal for KeyExchange {
+impl Unmarshal<'_> for KeyExchange {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         SchemeId::from_id(reader.read()?)
             .filter(|id| matches!(id, SchemeId::Ecdh | SchemeId::Ecmqv | SchemeId::Sm2))

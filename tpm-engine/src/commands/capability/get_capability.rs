@@ -38,7 +38,7 @@ pub(crate) enum Capability {
     Timers = 10,
 }
 
-impl Unmarshal for Capability {
+impl Unmarshal<'_> for Capability {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let raw = reader.read::<u32>()?;
         [

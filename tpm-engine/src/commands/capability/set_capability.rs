@@ -8,7 +8,7 @@ use crate::tpm::Tpm;
 #[derive(Debug)]
 pub(crate) enum SetCapabilityData {}
 
-impl Unmarshal for SetCapabilityData {
+impl Unmarshal<'_> for SetCapabilityData {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         reader.read::<u32>()?;
         Err(Rc::VALUE)

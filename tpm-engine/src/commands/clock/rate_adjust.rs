@@ -17,7 +17,7 @@ command! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClockAdjust(i32);
 
-impl Unmarshal for ClockAdjust {
+impl Unmarshal<'_> for ClockAdjust {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let [raw] = reader.array()?;
         Ok(Self(match raw.cast_signed() {

@@ -56,7 +56,7 @@ fn load_object(tpm: &mut Tpm, context: &Context) -> RcResult<Handle> {
     tpm.objects.insert(loaded)
 }
 
-fn read<T: Unmarshal>(tpm: &Tpm, context: &Context) -> RcResult<T> {
+fn read<T: for<'a> Unmarshal<'a>>(tpm: &Tpm, context: &Context) -> RcResult<T> {
     let data = tpm.open_context(context).map_err(|code| code.parameter(1))?;
     let mut reader = Reader::new(&data, tpm.profile);
     // What passed the check of its integrity is what was saved.

@@ -39,7 +39,7 @@ pub(crate) const SAVED_ST_CLEAR: Handle = Handle(Handle::FIRST_TRANSIENT + 2);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SavedHandle(pub(crate) Handle);
 
-impl Unmarshal for SavedHandle {
+impl Unmarshal<'_> for SavedHandle {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let handle: Handle = reader.read()?;
         if handle.is_session() || [SAVED_OBJECT, SAVED_SEQUENCE, SAVED_ST_CLEAR].contains(&handle) {

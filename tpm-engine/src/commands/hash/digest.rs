@@ -5,6 +5,7 @@ use crate::alg::HashAlg;
 use crate::bytes::Digest;
 use crate::crypto::hash::hash;
 use crate::handle::Hierarchy;
+use crate::marshal::Borrowed;
 use crate::rc::RcResult;
 use crate::tpm::Tpm;
 use crate::types::MaxBuffer;
@@ -14,11 +15,11 @@ command! {
     /// TPM2_Hash: the digest of data, with a ticket for signing it with a restricted key.
     Hash = 0x17D, [WithoutKeys];
     handles {}
-    params { data: MaxBuffer, hash_alg: HashAlg, hierarchy: Hierarchy }
+    params<'c> { data: Borrowed<'c, { MaxBuffer::CAPACITY }>, hash_alg: HashAlg, hierarchy: Hierarchy }
     reply { digest: Digest, validation: Ticket }
 }
 
-fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
+fn run(tpm: &mut Tpm, _: Handles, params: Params<'_>) -> RcResult<Reply> {
     let digest = hash(params.hash_alg, &[&params.data]);
     let external = is_external(&params.data);
     let validation = hashcheck(tpm, params.hierarchy, external, params.hash_alg, &digest);

@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::commands::pcr;
+use crate::marshal::Borrowed;
 use crate::rc::{Rc, RcResult};
 use crate::sequence::SequenceKind;
 use crate::tpm::Tpm;
@@ -12,11 +13,11 @@ command! {
     /// TPM2_EventSequenceComplete: adds the last data to an event and extends a PCR by its digests.
     EventSequenceComplete = 0x185, [Nv, Flushed];
     handles { pcr: PcrOrNull @ User, sequence: Object @ User }
-    params { buffer: MaxBuffer }
+    params<'c> { buffer: Borrowed<'c, { MaxBuffer::CAPACITY }> }
     reply { digests: ArrayVec<TaggedDigest, 8> }
 }
 
-fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
+fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
     let mut hashers = match tpm
         .objects
         .sequence_mut(handles.sequence)
@@ -36,7 +37,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
             digest: hasher.finish(),
         })
         .collect();
-    pcr::extend_all(tpm, handles.pcr, &digests);
+    pcr::extend_all(tpm, handles.pcr, digests.iter().map(TaggedDigest::borrowed));
     tpm.current.flush_after = Some(handles.sequence);
     Ok(Reply { digests })
 }

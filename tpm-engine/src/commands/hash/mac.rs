@@ -3,9 +3,9 @@
 use crate::alg::{CipherMode, HashAlg};
 use crate::bytes::Digest;
 use crate::crypto::cmac::Cmac;
-use crate::crypto::hmac::Hmac;
 use crate::handle::Handle;
 use crate::marshal::{Reader, Unmarshal};
+use crate::object::Object;
 use crate::rc::{Rc, RcResult};
 use crate::sequence::SequenceKind;
 use crate::tpm::Tpm;
@@ -25,7 +25,7 @@ enum Mac {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MacScheme(Option<Mac>);
 
-impl Unmarshal for MacScheme {
+impl Unmarshal<'_> for MacScheme {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let raw = reader.read::<u16>()?;
         if raw == ALG_NULL {
@@ -41,8 +41,8 @@ impl Unmarshal for MacScheme {
     }
 }
 
-/// A MAC under the key, with the scheme that key and command agree on. Never a hash or an event.
-fn begin(tpm: &Tpm, handle: Handle, given: MacScheme) -> RcResult<SequenceKind> {
+/// The key, and the MAC that it and the command agree on.
+fn agree(tpm: &Tpm, handle: Handle, given: MacScheme) -> RcResult<(&Object, Mac)> {
     let object = tpm.object(handle).ok_or(Rc::TYPE.handle(1))?;
     let public = &object.public.0;
     let of_key = match public.parms {
@@ -73,35 +73,38 @@ fn begin(tpm: &Tpm, handle: Handle, given: MacScheme) -> RcResult<SequenceKind> 
     if !public.attributes.has(A::SIGN) {
         return Err(Rc::KEY.handle(1));
     }
-    let key = &object.sensitive()?.secret;
-    match (mac, &public.parms) {
-        (Mac::Hmac(alg), _) => Ok(SequenceKind::Hmac(Hmac::new(alg, key))),
-        (Mac::Cmac, PublicParms::SymCipher(cipher)) => {
-            let cmac = Cmac::new(cipher.cipher, key).map_err(|_| Rc::KEY.handle(1))?;
-            Ok(SequenceKind::Cmac(cmac))
-        }
-        (Mac::Cmac, _) => Err(Rc::SCHEME.parameter(2)),
-    }
+    Ok((object, mac))
+}
+
+/// A CMAC under the key.
+fn cmac(key: &Object) -> RcResult<Cmac> {
+    let PublicParms::SymCipher(cipher) = key.public.0.parms else {
+        return Err(Rc::SCHEME.parameter(2));
+    };
+    Cmac::new(cipher.cipher, &key.sensitive()?.secret).map_err(|_| Rc::KEY.handle(1))
 }
 
 /// The result of an HMAC or CMAC; `None` for other sequences.
 pub(super) fn finish(kind: SequenceKind) -> RcResult<Option<Digest>> {
     match kind {
         SequenceKind::Hmac(hmac) => Ok(Some(hmac.finish())),
-        SequenceKind::Cmac(cmac) => {
-            let mac = cmac.finish().map_err(|_| Rc::FAILURE)?;
-            Ok(Some(Digest::truncated(&mac)))
-        }
+        SequenceKind::Cmac(cmac) => cmac_of(cmac).map(Some),
         SequenceKind::Hash { .. } | SequenceKind::Event(_) => Ok(None),
     }
+}
+
+fn cmac_of(cmac: Cmac) -> RcResult<Digest> {
+    let mac = cmac.finish().map_err(|_| Rc::FAILURE)?;
+    Ok(Digest::truncated(&mac))
 }
 
 pub(crate) mod whole {
     //! TPM2_HMAC — Part 3, 15.5.
 
-    use super::super::sequence::add;
-    use super::{MacScheme, begin, finish};
+    use super::{Mac, MacScheme, agree, cmac, cmac_of};
     use crate::bytes::Digest;
+    use crate::crypto::hmac::hmac;
+    use crate::marshal::Borrowed;
     use crate::rc::{Rc, RcResult};
     use crate::tpm::Tpm;
     use crate::types::MaxBuffer;
@@ -110,16 +113,21 @@ pub(crate) mod whole {
         /// TPM2_HMAC: the HMAC of data.
         Hmac = 0x155, [];
         handles { key: Object @ User }
-        params { buffer: MaxBuffer, scheme: MacScheme }
+        params<'c> { buffer: Borrowed<'c, { MaxBuffer::CAPACITY }>, scheme: MacScheme }
         reply { mac: Digest }
     }
 
-    fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
-        let mut mac = begin(tpm, handles.key, params.scheme)?;
-        add(&mut mac, &params.buffer)?;
-        Ok(Reply {
-            mac: finish(mac)?.ok_or(Rc::FAILURE)?,
-        })
+    fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
+        let (key, scheme) = agree(tpm, handles.key, params.scheme)?;
+        let mac = match scheme {
+            Mac::Hmac(alg) => hmac(alg, &key.sensitive()?.secret, &[&params.buffer]),
+            Mac::Cmac => {
+                let mut cmac = cmac(key)?;
+                cmac.update(&params.buffer).map_err(|_| Rc::FAILURE)?;
+                cmac_of(cmac)?
+            }
+        };
+        Ok(Reply { mac })
     }
 }
 
@@ -129,9 +137,11 @@ pub(crate) mod start {
     use zeroize::Zeroizing;
 
     use super::super::start::insert;
-    use super::{MacScheme, begin};
+    use super::{Mac, MacScheme, agree, cmac};
     use crate::bytes::Digest;
+    use crate::crypto::hmac::Hmac;
     use crate::rc::RcResult;
+    use crate::sequence::SequenceKind;
     use crate::tpm::Tpm;
 
     command! {
@@ -143,7 +153,11 @@ pub(crate) mod start {
     }
 
     fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
-        let mac = begin(tpm, handles.key, params.scheme)?;
+        let (key, scheme) = agree(tpm, handles.key, params.scheme)?;
+        let mac = match scheme {
+            Mac::Hmac(alg) => SequenceKind::Hmac(Hmac::new(alg, &key.sensitive()?.secret)),
+            Mac::Cmac => SequenceKind::Cmac(cmac(key)?),
+        };
         let sequence = insert(tpm, params.auth, mac)?;
         Ok(Reply { sequence })
     }

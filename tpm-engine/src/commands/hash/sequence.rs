@@ -22,6 +22,7 @@ pub(super) fn add(kind: &mut SequenceKind, data: &[u8]) -> RcResult<()> {
 pub(crate) mod update {
     //! TPM2_SequenceUpdate — Part 3, 17.4.
 
+    use crate::marshal::Borrowed;
     use crate::rc::{Rc, RcResult};
     use crate::tpm::Tpm;
     use crate::types::MaxBuffer;
@@ -30,11 +31,11 @@ pub(crate) mod update {
         /// TPM2_SequenceUpdate: adds data to a sequence.
         SequenceUpdate = 0x15C, [WithoutKeys];
         handles { sequence: Object @ User }
-        params { buffer: MaxBuffer }
+        params<'c> { buffer: Borrowed<'c, { MaxBuffer::CAPACITY }> }
         reply {}
     }
 
-    fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
+    fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
         // The number of a parameter, not of the handle: so answer libtpms and the TPMs made from the same source.
         let sequence = tpm.objects.sequence_mut(handles.sequence);
         let sequence = sequence.ok_or(Rc::MODE.parameter(1))?;
@@ -50,6 +51,7 @@ pub(crate) mod complete {
     use super::hashcheck;
     use crate::bytes::Digest;
     use crate::handle::Hierarchy;
+    use crate::marshal::Borrowed;
     use crate::rc::{Rc, RcResult};
     use crate::sequence::SequenceKind;
     use crate::tpm::Tpm;
@@ -60,11 +62,11 @@ pub(crate) mod complete {
         /// TPM2_SequenceComplete: adds the last data to a hash or HMAC sequence and gives its result.
         SequenceComplete = 0x13E, [Flushed];
         handles { sequence: Object @ User }
-        params { buffer: MaxBuffer, hierarchy: Hierarchy }
+        params<'c> { buffer: Borrowed<'c, { MaxBuffer::CAPACITY }>, hierarchy: Hierarchy }
         reply { result: Digest, validation: Ticket }
     }
 
-    fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
+    fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
         let mode = Rc::MODE.handle(1);
         // The sequence itself stays as it is: its authorization value signs the response, and then it is flushed.
         let mut kind = match tpm.objects.sequence_mut(handles.sequence) {

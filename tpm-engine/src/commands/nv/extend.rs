@@ -2,6 +2,7 @@
 
 use crate::bytes::Digest;
 use crate::crypto::hash::hash;
+use crate::marshal::Borrowed;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 use crate::types::MaxNvBuffer;
@@ -12,11 +13,11 @@ command! {
     /// TPM2_NV_Extend: extends an index that works like a PCR.
     NvExtend = 0x136, [Nv, NvWrite];
     handles { auth_handle: NvAuth @ User, nv_index: NvIndex }
-    params { data: MaxNvBuffer }
+    params<'c> { data: Borrowed<'c, { MaxNvBuffer::CAPACITY }> }
     reply {}
 }
 
-fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
+fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
     tpm.check_nv_write(handles.auth_handle, handles.nv_index)?;
     let public = tpm.nv_public(handles.nv_index)?;
     if public.attributes.kind() != Some(NvKind::Extend) {

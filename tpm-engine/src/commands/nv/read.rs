@@ -1,5 +1,6 @@
 //! TPM2_NV_Read — Part 3, 31.13.
 
+use crate::marshal::Borrowed;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 use crate::types::MaxNvBuffer;
@@ -9,10 +10,10 @@ command! {
     NvRead = 0x14E, [NvRead, WithoutKeys];
     handles { auth_handle: NvAuth @ User, nv_index: NvIndex }
     params { size: u16, offset: u16 }
-    reply { data: MaxNvBuffer }
+    reply<'t> { data: Borrowed<'t, { MaxNvBuffer::CAPACITY }> }
 }
 
-fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
+fn run<'t>(tpm: &'t mut Tpm, handles: Handles, params: Params) -> RcResult<Reply<'t>> {
     tpm.check_nv_read(handles.auth_handle, handles.nv_index)?;
     if usize::from(params.size) > MaxNvBuffer::CAPACITY {
         return Err(Rc::VALUE.parameter(1));
@@ -21,7 +22,5 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
         return Err(Rc::VALUE.parameter(2));
     }
     let data = tpm.nv_range(handles.nv_index, params.offset, params.size)?;
-    Ok(Reply {
-        data: MaxNvBuffer::truncated(data),
-    })
+    Ok(Reply { data: Borrowed(data) })
 }

@@ -1,5 +1,6 @@
 //! TPM2_NV_Write — Part 3, 31.7.
 
+use crate::marshal::Borrowed;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 use crate::types::MaxNvBuffer;
@@ -10,11 +11,11 @@ command! {
     /// TPM2_NV_Write: writes an ordinary index or a PIN index.
     NvWrite = 0x137, [Nv, NvWrite, WithoutKeys];
     handles { auth_handle: NvAuth @ User, nv_index: NvIndex }
-    params { data: MaxNvBuffer, offset: u16 }
+    params<'c> { data: Borrowed<'c, { MaxNvBuffer::CAPACITY }>, offset: u16 }
     reply {}
 }
 
-fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
+fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
     tpm.check_nv_write(handles.auth_handle, handles.nv_index)?;
     let public = tpm.nv_public(handles.nv_index)?;
     if matches!(

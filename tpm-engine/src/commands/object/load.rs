@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::handle::Name;
 use crate::keys::checks::{Blame, check_areas};
 use crate::keys::protect::Protector;
-use crate::marshal::{Reader, Sized2B};
+use crate::marshal::{Borrowed, Reader, Sized2B};
 use crate::object::Loaded;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
@@ -16,8 +16,8 @@ command! {
     /// TPM2_Load: loads an object under the parent that protects it.
     Load = 0x157, [];
     handles { parent: Object @ User }
-    params {
-        in_private: Private,
+    params<'c> {
+        in_private: Borrowed<'c, { Private::CAPACITY }>,
         in_public: Sized2B<Public>,
     }
     reply handle object {
@@ -25,7 +25,7 @@ command! {
     }
 }
 
-fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
+fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
     let Sized2B(public) = params.in_public;
     if !tpm.objects.has_room() {
         return Err(Rc::OBJECT_MEMORY);

@@ -30,7 +30,7 @@ command! {
 /// TPM2B_SENSITIVE that may be empty.
 pub(crate) struct OptionalSensitive(Option<Sensitive>);
 
-impl Unmarshal for OptionalSensitive {
+impl Unmarshal<'_> for OptionalSensitive {
     const SIZED: bool = true;
 
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {

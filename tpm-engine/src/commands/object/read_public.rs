@@ -11,19 +11,19 @@ command! {
     ReadPublic = 0x173, [];
     handles { object: Object }
     params {}
-    reply {
-        out_public: Sized2B<AnyPublic>,
-        name: Name,
-        qualified_name: Name,
+    reply<'t> {
+        out_public: Sized2B<&'t AnyPublic>,
+        name: &'t Name,
+        qualified_name: &'t Name,
     }
 }
 
-fn run(tpm: &mut Tpm, handles: Handles, _: Params) -> RcResult<Reply> {
+fn run<'t>(tpm: &'t mut Tpm, handles: Handles, _: Params) -> RcResult<Reply<'t>> {
     // A sequence has no public area.
     let object = tpm.object(handles.object).ok_or(Rc::SEQUENCE)?;
     Ok(Reply {
-        out_public: Sized2B(object.public.clone()),
-        name: object.name.clone(),
-        qualified_name: object.qualified_name.clone(),
+        out_public: Sized2B(&object.public),
+        name: &object.name,
+        qualified_name: &object.qualified_name,
     })
 }

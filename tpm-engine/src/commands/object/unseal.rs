@@ -13,10 +13,10 @@ command! {
     Unseal = 0x15E, [];
     handles { item: Object @ User }
     params {}
-    reply { out_data: Zeroizing<SensitiveData> }
+    reply<'t> { out_data: &'t Zeroizing<SensitiveData> }
 }
 
-fn run(tpm: &mut Tpm, handles: Handles, _: Params) -> RcResult<Reply> {
+fn run<'t>(tpm: &'t mut Tpm, handles: Handles, _: Params) -> RcResult<Reply<'t>> {
     let object = tpm.object(handles.item).ok_or(Rc::TYPE.handle(1))?;
     let public = &object.public.0;
     if public.object_type() != ObjectType::KeyedHash {
@@ -26,7 +26,7 @@ fn run(tpm: &mut Tpm, handles: Handles, _: Params) -> RcResult<Reply> {
         return Err(Rc::ATTRIBUTES.handle(1));
     }
     Ok(Reply {
-        out_data: object.sensitive()?.secret.clone(),
+        out_data: &object.sensitive()?.secret,
     })
 }
 

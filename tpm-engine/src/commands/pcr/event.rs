@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::crypto::hash::hash;
+use crate::marshal::Borrowed;
 use crate::rc::RcResult;
 use crate::tpm::Tpm;
 use crate::types::{EventData, TaggedDigest};
@@ -11,11 +12,11 @@ command! {
     /// TPM2_PCR_Event: hashes data with the algorithm of each bank and extends a PCR by the digests.
     PcrEvent = 0x13C, [Nv, WithoutKeys];
     handles { pcr: PcrOrNull @ User }
-    params { data: EventData }
+    params<'c> { data: Borrowed<'c, { EventData::CAPACITY }> }
     reply { digests: ArrayVec<TaggedDigest, 8> }
 }
 
-fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
+fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
     super::check_extend(tpm, handles.pcr)?;
     let algs = tpm.profile.bank_hashes.iter();
     let digests: ArrayVec<TaggedDigest, 8> = algs
@@ -24,7 +25,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
             digest: hash(*alg, &[&params.data]),
         })
         .collect();
-    super::extend_all(tpm, handles.pcr, &digests);
+    super::extend_all(tpm, handles.pcr, digests.iter().map(TaggedDigest::borrowed));
     Ok(Reply { digests })
 }
 

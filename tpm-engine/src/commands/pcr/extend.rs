@@ -4,19 +4,19 @@ use arrayvec::ArrayVec;
 
 use crate::rc::RcResult;
 use crate::tpm::Tpm;
-use crate::types::TaggedDigest;
+use crate::types::BorrowedDigest;
 
 command! {
     /// TPM2_PCR_Extend: extends a PCR by one digest a bank.
     PcrExtend = 0x182, [Nv, WithoutKeys];
     handles { pcr: PcrOrNull @ User }
-    params { digests: ArrayVec<TaggedDigest, 16> }
+    params<'c> { digests: ArrayVec<BorrowedDigest<'c>, 16> }
     reply {}
 }
 
-fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
+fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
     super::check_extend(tpm, handles.pcr)?;
-    super::extend_all(tpm, handles.pcr, &params.digests);
+    super::extend_all(tpm, handles.pcr, params.digests);
     Ok(Reply {})
 }
 

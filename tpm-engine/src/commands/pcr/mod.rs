@@ -11,7 +11,7 @@ use crate::handle::Handle;
 use crate::rc::{Rc, RcResult};
 use crate::state::pcr;
 use crate::tpm::Tpm;
-use crate::types::TaggedDigest;
+use crate::types::BorrowedDigest;
 
 /// TPM_RC_LOCALITY unless the PCR of this handle may be extended from where the command came; TPM_RH_NULL may.
 pub(crate) fn check_extend(tpm: &Tpm, handle: Handle) -> RcResult<()> {
@@ -23,10 +23,10 @@ pub(crate) fn check_extend(tpm: &Tpm, handle: Handle) -> RcResult<()> {
 
 /// Extends the PCR of this handle in those banks of the digests where it is allocated; TPM_RH_NULL names no PCR.
 /// Cannot fail.
-pub(crate) fn extend_all(tpm: &mut Tpm, handle: Handle, digests: &[TaggedDigest]) {
-    for TaggedDigest { alg, digest } in digests {
-        if tpm.pcrs.bank(*alg).is_some_and(|bank| bank.get(handle.0).is_some()) {
-            tpm.pcrs.change().extend(*alg, handle.0, digest);
+pub(crate) fn extend_all<'d>(tpm: &mut Tpm, handle: Handle, digests: impl IntoIterator<Item = BorrowedDigest<'d>>) {
+    for BorrowedDigest { alg, digest } in digests {
+        if tpm.pcrs.bank(alg).is_some_and(|bank| bank.get(handle.0).is_some()) {
+            tpm.pcrs.change().extend(alg, handle.0, digest);
             count_change(tpm, handle);
         }
     }

@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::bytes::Digest;
+use crate::marshal::Borrowed;
 use crate::rc::RcResult;
 use crate::tpm::Tpm;
 use crate::types::pcr::{PcrSelection, PcrSelections};
@@ -12,19 +13,20 @@ command! {
     PcrRead = 0x17E, [WithoutKeys];
     handles {}
     params { selection: PcrSelections }
-    reply { update_counter: u32, selection: PcrSelections, values: ArrayVec<Digest, 8> }
+    reply<'t> { update_counter: u32, selection: PcrSelections, values: ArrayVec<Borrowed<'t, { Digest::CAPACITY }>, 8> }
 }
 
-fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
+fn run<'t>(tpm: &'t mut Tpm, _: Handles, params: Params) -> RcResult<Reply<'t>> {
     let mut values = ArrayVec::new();
     let mut selection = PcrSelections::new();
     for wanted in &params.selection {
         let mut bits = 0;
+        let bank = tpm.pcrs.bank(wanted.bank);
         for pcr in wanted.iter() {
-            let value = tpm.pcrs.bank(wanted.bank).and_then(|bank| bank.get(pcr));
+            let value = bank.and_then(|bank| bank.get(pcr));
             // What is not allocated, or does not fit into one response, is not selected in the reply.
             if let Some(value) = value
-                && values.try_push(Digest::truncated(value)).is_ok()
+                && values.try_push(Borrowed(value)).is_ok()
             {
                 bits |= 1u32.wrapping_shl(pcr);
             }

@@ -9,12 +9,12 @@ command! {
     PolicyGetDigest = 0x189, [];
     handles { policy_session: PolicySession }
     params {}
-    reply { policy_digest: Digest }
+    reply<'t> { policy_digest: &'t Digest }
 }
 
-fn run(tpm: &mut Tpm, handles: Handles, _: Params) -> RcResult<Reply> {
+fn run<'t>(tpm: &'t mut Tpm, handles: Handles, _: Params) -> RcResult<Reply<'t>> {
     let session = tpm.policy_session(handles.policy_session)?;
     Ok(Reply {
-        policy_digest: session.policy.digest.clone(),
+        policy_digest: &session.policy.digest,
     })
 }

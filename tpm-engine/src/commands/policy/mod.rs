@@ -59,9 +59,15 @@ impl Session {
 
     /// Extends policyDigest: H(policyDigest || the code of `C` || `parts`).
     fn assert<C: Command>(&mut self, parts: &[&[u8]]) {
+        self.assert_of::<C>(&(), parts);
+    }
+
+    /// As [`Self::assert`], with `first` before the parts.
+    fn assert_of<C: Command>(&mut self, first: &impl Marshal, parts: &[&[u8]]) {
         let mut hasher = Hasher::new(self.hash);
         hasher.update(&self.policy.digest);
         C::INFO.code.marshal(&mut hasher);
+        first.marshal(&mut hasher);
         for part in parts {
             hasher.update(part);
         }

@@ -31,7 +31,7 @@ pub(crate) enum Operation {
     BitClear = 11,
 }
 
-impl Unmarshal for Operation {
+impl Unmarshal<'_> for Operation {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         let raw = reader.read::<u16>()?;
         [

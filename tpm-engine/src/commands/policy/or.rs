@@ -18,7 +18,7 @@ command! {
 /// TPML_DIGEST of at least two entries (Part 2, 10.9.4).
 pub(crate) struct Branches(ArrayVec<Digest, 8>);
 
-impl Unmarshal for Branches {
+impl Unmarshal<'_> for Branches {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         // The count is looked at before the entries are.
         match reader.rest() {

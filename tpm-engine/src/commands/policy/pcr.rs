@@ -1,7 +1,6 @@
 //! TPM2_PolicyPCR — Part 3, 23.7.
 
 use crate::bytes::Digest;
-use crate::marshal::Marshal;
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 use crate::types::pcr::PcrSelections;
@@ -32,7 +31,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
     }
     let digest = given.unwrap_or(current);
     let session = tpm.policy_session_mut(handles.policy_session)?;
-    session.assert::<PolicyPcr>(&[&pcrs.to_vec(), &digest]);
+    session.assert_of::<PolicyPcr>(&pcrs, &[&digest]);
     if !trial {
         session.policy.pcr_counter = counter;
     }

@@ -6,6 +6,7 @@ use crate::alg::{CipherMode, HashAlg};
 use crate::bytes::{Bytes, Digest};
 use crate::crypto::kdf;
 use crate::handle::{Handle, HandleType};
+use crate::marshal::Borrowed;
 use crate::rc::{Rc, RcResult};
 use crate::session::{PolicyState, Session, SessionType};
 use crate::tpm::Tpm;
@@ -17,9 +18,9 @@ command! {
     /// TPM2_StartAuthSession: makes an HMAC, policy or trial session.
     StartAuthSession = 0x176, [];
     handles { tpm_key: ObjectOrNull, bind: EntityOrNull }
-    params {
-        nonce_caller: Digest,
-        encrypted_salt: EncryptedSecret,
+    params<'c> {
+        nonce_caller: Borrowed<'c, { Digest::CAPACITY }>,
+        encrypted_salt: Borrowed<'c, { EncryptedSecret::CAPACITY }>,
         session_type: SessionType,
         symmetric: SymDef,
         auth_hash: HashAlg,
@@ -30,7 +31,7 @@ command! {
 /// The fewest bytes of a caller's nonce (Part 1, 19.6.3).
 const MIN_NONCE: usize = 16;
 
-fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
+fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
     let hash = params.auth_hash;
     let nonce_size = params.nonce_caller.len();
     if !(MIN_NONCE..=hash.digest_size()).contains(&nonce_size) {
@@ -78,7 +79,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params) -> RcResult<Reply> {
 }
 
 /// The salt that the caller encrypted for a key of this TPM, or none.
-fn salt(tpm: &mut Tpm, key: Handle, encrypted: &EncryptedSecret) -> RcResult<Zeroizing<Digest>> {
+fn salt(tpm: &mut Tpm, key: Handle, encrypted: &[u8]) -> RcResult<Zeroizing<Digest>> {
     if key == Handle::NULL {
         return if encrypted.is_empty() {
             Ok(Zeroizing::new(Digest::EMPTY))

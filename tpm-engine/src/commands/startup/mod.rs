@@ -17,7 +17,7 @@ pub(crate) enum StartupType {
     State,
 }
 
-impl Unmarshal for StartupType {
+impl Unmarshal<'_> for StartupType {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         match reader.read::<u16>()? {
             0 => Ok(Self::Clear),

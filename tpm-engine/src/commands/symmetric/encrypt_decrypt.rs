@@ -32,7 +32,7 @@ command! {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OptionalMode(Option<CipherMode>);
 
-impl crate::marshal::Unmarshal for OptionalMode {
+impl crate::marshal::Unmarshal<'_> for OptionalMode {
     fn unmarshal(reader: &mut crate::marshal::Reader<'_>) -> RcResult<Self> {
         match optional(reader)? {
             // A MAC is none of the modes of encryption.

@@ -172,7 +172,7 @@ impl Marshal for Phase {
     }
 }
 
-impl Unmarshal for Phase {
+impl Unmarshal<'_> for Phase {
     fn unmarshal(reader: &mut Reader<'_>) -> RcResult<Self> {
         Ok(match reader.read::<u8>()? {
             0 => Self::Off,
