@@ -198,7 +198,7 @@ fn a_key_is_changed_while_the_tpm_is_served() {
 #[test]
 fn a_key_is_changed_while_a_copy_becomes_a_clone() {
     let (mut cloned, mut refused) = (0, 0);
-    for round in 0..24 {
+    for round in 0..16 {
         let place = Place::new();
         let (one, two, words) = (place.text("one"), place.text("two"), place.text("words"));
         place.make(&["--key-file", &one, "--instance-id", "vm-1"]);
@@ -223,7 +223,7 @@ fn a_key_is_changed_while_a_copy_becomes_a_clone() {
             _ => start("rekey", &["--key-file", &one, "--new-key-file", &one, "--new-data-key"]),
         };
         // So that each is in the middle of the other sometimes.
-        let pause = || std::thread::sleep(Duration::from_millis(4 * (round / 6)));
+        let pause = || std::thread::sleep(Duration::from_millis(12 * (round / 4)));
         let (rekey, clone) = if round % 4 < 2 {
             let rekey = rekey();
             pause();
