@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::crypto::rsa::RsaPrivate;
+use crate::crypto::CryptoError;
+use crate::crypto::rsa::{RsaPrivate, RsaPublic};
 use crate::handle::{Handle, Hierarchy, Name};
 use crate::marshal::{Marshal, Reader, Sink, Unmarshal, optional, put_list, structure};
 use crate::rc::{Rc, RcResult};
@@ -43,22 +44,38 @@ impl Object {
 
     /// The private key of an RSA key, prepared when it is first used.
     pub(crate) fn rsa_private(&self) -> RcResult<&RsaPrivate> {
-        if let Some(key) = self.prepared.0.get() {
+        if let Some(key) = self.prepared.private.get() {
             return Ok(key);
         }
         let public = &self.public.0;
         let (PublicParms::Rsa(parms), Unique::Rsa(modulus)) = (&public.parms, &public.unique) else {
             return Err(Rc::KEY);
         };
-        let RsaCache(fresh) = RsaCache::prepare(modulus, parms.exponent, &self.sensitive()?.secret)?;
-        let key = fresh.into_inner().ok_or(Rc::FAILURE)?;
-        Ok(self.prepared.0.get_or_init(|| key))
+        let fresh = RsaCache::prepare(modulus, parms.exponent, &self.sensitive()?.secret)?;
+        let key = fresh.private.into_inner().ok_or(Rc::FAILURE)?;
+        Ok(self.prepared.private.get_or_init(|| key))
+    }
+
+    /// The public key of an RSA key, prepared when it is first used.
+    pub(crate) fn rsa_public(&self) -> Result<&RsaPublic, CryptoError> {
+        if let Some(key) = self.prepared.public.get() {
+            return Ok(key);
+        }
+        let public = &self.public.0;
+        let (PublicParms::Rsa(parms), Unique::Rsa(modulus)) = (&public.parms, &public.unique) else {
+            return Err(CryptoError::Key);
+        };
+        let key = RsaPublic::new(modulus, parms.exponent)?;
+        Ok(self.prepared.public.get_or_init(|| key))
     }
 }
 
-/// A prepared private key, which can always be had from the areas again: not part of an object's canonical form.
+/// Prepared keys, which can always be had from the areas again: not part of an object's canonical form.
 #[derive(Clone, Default)]
-pub(crate) struct RsaCache(OnceLock<RsaPrivate>);
+pub(crate) struct RsaCache {
+    private: OnceLock<RsaPrivate>,
+    public: OnceLock<RsaPublic>,
+}
 
 impl RsaCache {
     /// Prepares the key with this modulus and prime; TPM_RC_BINDING when they do not belong together.
@@ -71,7 +88,10 @@ impl RsaCache {
 
 impl From<RsaPrivate> for RsaCache {
     fn from(key: RsaPrivate) -> Self {
-        Self(OnceLock::from(key))
+        Self {
+            private: OnceLock::from(key),
+            public: OnceLock::new(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::secret::padded_point;
 use crate::crypto::hmac::hmac;
-use crate::crypto::rsa::{RsaPublic, RsaSign};
+use crate::crypto::rsa::RsaSign;
 use crate::crypto::{CryptoError, ecc};
 use crate::object::Object;
 use crate::rc::{Rc, RcResult};
@@ -101,14 +101,15 @@ pub(crate) fn verify(object: &Object, digest: &[u8], signature: &Signature) -> R
     let public = &object.public.0;
     match (&public.parms, &public.unique, signature) {
         (
-            PublicParms::Rsa(parms),
-            Unique::Rsa(modulus),
+            PublicParms::Rsa(_),
+            Unique::Rsa(_),
             Signature::Rsa {
                 scheme,
                 hash,
                 signature,
             },
-        ) => RsaPublic::new(modulus, parms.exponent)
+        ) => object
+            .rsa_public()
             .and_then(|key| key.verify(rsa_scheme(*scheme), *hash, digest, signature))
             .map_err(|_| Rc::SIGNATURE),
         (PublicParms::Ecc(parms), Unique::Ecc(point), Signature::Ecc { scheme, hash, r, s }) => {
