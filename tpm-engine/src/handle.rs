@@ -1,6 +1,7 @@
 //! Handles (Part 1, 15; Part 2, 7) and the interface types that restrict them (Part 2, 9).
 
 use crate::alg::HashAlg;
+use crate::crypto::hash::hash_by;
 use crate::marshal::{Marshal, Reader, Sink, Unmarshal, optional};
 use crate::rc::{Rc, RcResult};
 
@@ -309,12 +310,9 @@ pub(crate) type Name = crate::bytes::Bytes<66>;
 
 /// The Name of a structure: the algorithm's identifier and the digest of the structure's canonical form.
 pub(crate) fn name_of(alg: HashAlg, value: &impl Marshal) -> Name {
-    let mut hasher = crate::crypto::hash::Hasher::new(alg);
-    value.marshal(&mut hasher);
+    let digest = hash_by(alg, |mut hash| value.marshal(&mut hash));
     let mut name = Name::EMPTY;
-    let _ = name
-        .extend(&alg.id().to_be_bytes())
-        .and_then(|()| name.extend(&hasher.finish()));
+    let _ = name.extend(&alg.id().to_be_bytes()).and_then(|()| name.extend(&digest));
     name
 }
 

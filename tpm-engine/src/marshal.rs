@@ -3,6 +3,8 @@
 //! A [`Reader`] knows the TPM's profile, so that a type that is an algorithm, a curve or a key size refuses what this
 //! TPM does not have while it is read. An action never sees an unchecked identifier.
 
+use std::marker::PhantomData;
+
 use arrayvec::ArrayVec;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -82,6 +84,13 @@ impl Sink for Vec<u8> {
 }
 
 impl Sink for Hasher {
+    fn put(&mut self, bytes: &[u8]) {
+        self.update(bytes);
+    }
+}
+
+/// The hash of [`crate::crypto::hash::hash_by`].
+impl Sink for &mut (dyn digest::Update + '_) {
     fn put(&mut self, bytes: &[u8]) {
         self.update(bytes);
     }
@@ -325,6 +334,37 @@ impl<'a, T: Unmarshal<'a>, const N: usize> Unmarshal<'a> for ArrayVec<T, N> {
 impl<T: Marshal, const N: usize> Marshal for ArrayVec<T, N> {
     fn marshal<S: Sink>(&self, sink: &mut S) {
         put_list(self, sink);
+    }
+}
+
+/// A TPML of at most `N` entries that stay in the command: they were checked, and are read once more where they are used.
+pub(crate) struct Listed<'a, T, const N: usize> {
+    count: u32,
+    entries: Reader<'a>,
+    of: PhantomData<T>,
+}
+
+impl<'a, T: Unmarshal<'a>, const N: usize> Unmarshal<'a> for Listed<'a, T, N> {
+    fn unmarshal(reader: &mut Reader<'a>) -> RcResult<Self> {
+        let count = reader.read::<u32>()?;
+        if usize::try_from(count).map_or(true, |count| count > N) {
+            return Err(Rc::SIZE);
+        }
+        let entries = Reader::new(reader.rest(), reader.profile);
+        for _ in 0..count {
+            reader.read::<T>()?;
+        }
+        Ok(Self {
+            count,
+            entries,
+            of: PhantomData,
+        })
+    }
+}
+
+impl<'a, T: Unmarshal<'a>, const N: usize> Listed<'a, T, N> {
+    pub(crate) fn into_iter(mut self) -> impl Iterator<Item = T> {
+        (0..self.count).map_while(move |_| self.entries.read().ok())
     }
 }
 

@@ -348,23 +348,34 @@ impl Sessions {
 
     /// Whether the numbers of contexts have run as far ahead of the oldest saved one as they may (Part 1, 30.5).
     fn gap_is_full(&self) -> bool {
-        self.oldest_context()
-            .is_some_and(|oldest| self.context_counter.saturating_sub(oldest) > CONTEXT_GAP_MAX)
+        self.is_full_gap(self.oldest_context())
     }
 
-    /// Whether another session can be started: TPM_RC_SESSION_MEMORY, TPM_RC_CONTEXT_GAP or TPM_RC_SESSION_HANDLES if
-    /// not.
-    pub(crate) fn check_room(&self) -> RcResult<()> {
-        if self.loaded() >= MAX_LOADED_SESSIONS {
+    fn is_full_gap(&self, oldest: Option<u64>) -> bool {
+        oldest.is_some_and(|oldest| self.context_counter.saturating_sub(oldest) > CONTEXT_GAP_MAX)
+    }
+
+    /// The number of a free slot for another session: TPM_RC_SESSION_MEMORY, TPM_RC_CONTEXT_GAP or TPM_RC_SESSION_HANDLES
+    /// if none can be started.
+    pub(crate) fn check_room(&self) -> RcResult<u32> {
+        // The slots are far apart in memory: all that is asked of them is asked in one go.
+        let (mut loaded, mut oldest, mut free) = (0usize, None, None);
+        for (number, slot) in self.iter() {
+            match slot {
+                Slot::Free => free = free.or(Some(number)),
+                Slot::Loaded(_) => loaded = loaded.saturating_add(1),
+                Slot::Saved { context_id } => {
+                    oldest = Some(oldest.map_or(*context_id, |oldest: u64| oldest.min(*context_id)))
+                }
+            }
+        }
+        if loaded >= MAX_LOADED_SESSIONS {
             return Err(Rc::SESSION_MEMORY);
         }
-        if self.gap_is_full() {
+        if self.is_full_gap(oldest) {
             return Err(Rc::CONTEXT_GAP);
         }
-        if self.active() >= MAX_ACTIVE_SESSIONS {
-            return Err(Rc::SESSION_HANDLES);
-        }
-        Ok(())
+        free.ok_or(Rc::SESSION_HANDLES)
     }
 
     /// Whether the saved session can be loaded again: TPM_RC_SESSION_MEMORY if there is no room, and TPM_RC_CONTEXT_GAP if
@@ -395,13 +406,8 @@ impl Sessions {
 
     /// Puts a new session into a free slot; errors are those of [`Self::check_room`].
     pub(crate) fn insert(&mut self, session: Session) -> RcResult<Handle> {
-        self.check_room()?;
-        let free = (0u32..)
-            .zip(self.slots.iter_mut())
-            .find(|(_, slot)| matches!(slot, Slot::Free));
-        let (index, slot) = free.ok_or(Rc::SESSION_HANDLES)?;
-        let handle = session_handle(session.is_policy(), index);
-        *slot = Slot::Loaded(session);
+        let handle = session_handle(session.is_policy(), self.check_room()?);
+        *self.slot_mut(handle).ok_or(Rc::SESSION_HANDLES)? = Slot::Loaded(session);
         Ok(handle)
     }
 

@@ -56,13 +56,11 @@ macro_rules! hashers {
                 match self { $(Self::$alg(hash) => Digest::truncated(&hash.finalize())),* }
             }
 
-            fn digest(alg: HashAlg, parts: &[&[u8]]) -> Digest {
+            fn digest(alg: HashAlg, feed: impl FnOnce(&mut dyn digest::Update)) -> Digest {
                 match alg {
                     $(HashAlg::$alg => {
                         let mut hash = <$hash>::new();
-                        for part in parts {
-                            digest::Update::update(&mut hash, part);
-                        }
+                        feed(&mut hash);
                         Digest::truncated(&hash.finalize())
                     })*
                 }
@@ -173,8 +171,18 @@ impl std::fmt::Debug for Hasher {
 /// The digest over the concatenation of `parts`.
 #[must_use]
 pub fn hash(alg: HashAlg, parts: &[&[u8]]) -> Digest {
-    // All at once in one place: a running hash that may be of any algorithm is large, and would be moved about.
-    Running::digest(alg, parts)
+    hash_by(alg, |hash| {
+        for part in parts {
+            hash.update(part);
+        }
+    })
+}
+
+/// The digest over what `feed` adds. All in one place: a running hash that may be of any algorithm is large, and would be
+/// moved about.
+#[must_use]
+pub(crate) fn hash_by(alg: HashAlg, feed: impl FnOnce(&mut dyn digest::Update)) -> Digest {
+    Running::digest(alg, feed)
 }
 
 /// The HMAC over the concatenation of `parts`, under a key that is no larger than a block.

@@ -33,15 +33,23 @@ impl Tpm {
             Phase::Initialized { .. } if info.has(Flag::BeforeStartup) => {}
             Phase::Initialized { .. } | Phase::Off => return Err(Rc::INITIALIZE),
         }
-        let mut handles = ArrayVec::new();
+        // Filled in place: it is large to be moved about.
+        let mut call = Call {
+            info,
+            has_sessions,
+            handles: ArrayVec::new(),
+            names: ArrayVec::new(),
+            sessions: ArrayVec::new(),
+            params: &[],
+        };
         for (number, spec) in (1u32..).zip(info.handles) {
-            handles.push(spec.kind.read(&mut reader).map_err(|code| code.handle(number))?);
+            let handle = spec.kind.read(&mut reader).map_err(|code| code.handle(number))?;
+            call.handles.push(handle);
         }
-        for (number, handle) in (0u32..).zip(&handles) {
+        for (number, handle) in (0u32..).zip(&call.handles) {
             self.check_present(info, *handle, number)?;
         }
-        self.check_read_only(info.code, &handles)?;
-        let mut sessions = ArrayVec::new();
+        self.check_read_only(info.code, &call.handles)?;
         if has_sessions {
             let size = reader.read::<u32>()?;
             let size = usize::try_from(size).unwrap_or(usize::MAX);
@@ -52,27 +60,20 @@ impl Tpm {
             if info.has(Flag::NoSessions) {
                 return Err(Rc::AUTH_CONTEXT);
             }
-            sessions = self.parse_sessions(info, Reader::new(area, self.profile))?;
+            self.parse_sessions(info, Reader::new(area, self.profile), &mut call.sessions)?;
         }
-        let authorized = handles.iter().take(info.auth_handles());
-        if sessions.len() < authorized.len() {
+        let authorized = call.handles.iter().take(info.auth_handles());
+        if call.sessions.len() < authorized.len() {
             return Err(Rc::AUTH_MISSING);
         }
-        for (session, handle) in sessions.iter_mut().zip(authorized) {
+        for (session, handle) in call.sessions.iter_mut().zip(authorized) {
             session.entity = Some(*handle);
             session.uses_value = self.uses_value(session.handle, *handle);
         }
-        let mut call = Call {
-            info,
-            has_sessions,
-            handles,
-            names: ArrayVec::new(),
-            sessions,
-            params: reader.rest(),
-        };
+        call.params = reader.rest();
         // Only the HMACs, policies and audits of sessions and the command audit are about Names, some of which are hashes.
         if call.sessions.iter().any(|session| !session.is_password()) || self.is_audited(info) {
-            call.names = call.handles.iter().map(|handle| self.name(*handle)).collect();
+            call.names.extend(call.handles.iter().map(|handle| self.name(*handle)));
         }
         Ok(call)
     }
@@ -82,8 +83,8 @@ impl Tpm {
         &self,
         info: &CommandInfo,
         mut reader: Reader<'a>,
-    ) -> RcResult<ArrayVec<SessionUse<'a>, MAX_SESSIONS>> {
-        let mut sessions = ArrayVec::new();
+        sessions: &mut ArrayVec<SessionUse<'a>, MAX_SESSIONS>,
+    ) -> RcResult<()> {
         let mut number = 0u32;
         while !reader.rest().is_empty() {
             number = number.saturating_add(1);
@@ -96,12 +97,12 @@ impl Tpm {
             } else if !self.sessions.is_loaded(session.handle) {
                 return Err(Rc::reference_session(number.saturating_sub(1)));
             } else {
-                self.check_session(info, &session, &sessions)
+                self.check_session(info, &session, sessions)
                     .map_err(|code| code.session(number))?;
             }
             sessions.push(session);
         }
-        Ok(sessions)
+        Ok(())
     }
 
     /// Checks handle and attributes of a session that is loaded; `earlier` are those that come before it.

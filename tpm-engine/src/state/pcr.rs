@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use crate::alg::HashAlg;
 use crate::bytes::Digest;
-use crate::crypto::hash::{Hasher, hash};
+use crate::crypto::hash::{hash, hash_by};
 use crate::handle::PCR_COUNT;
 use crate::marshal::{Marshal, Reader, Sink, Unmarshal};
 use crate::rc::RcResult;
@@ -170,16 +170,16 @@ impl PcrValues {
 
     /// The digest over the selected PCR (Part 1, 17.5): the concatenation of their values, bank by bank as selected.
     pub(crate) fn digest(&self, alg: HashAlg, selections: &PcrSelections) -> Digest {
-        let mut hasher = Hasher::new(alg);
-        for selection in selections {
-            let Some(bank) = self.bank(selection.bank) else {
-                continue;
-            };
-            for value in selection.iter().filter_map(|pcr| bank.get(pcr)) {
-                hasher.update(value);
+        hash_by(alg, |hash| {
+            for selection in selections {
+                let Some(bank) = self.bank(selection.bank) else {
+                    continue;
+                };
+                for value in selection.iter().filter_map(|pcr| bank.get(pcr)) {
+                    hash.update(value);
+                }
             }
-        }
-        hasher.finish()
+        })
     }
 }
 

@@ -1,7 +1,6 @@
 //! TPM2_PCR_Extend — Part 3, 22.2.
 
-use arrayvec::ArrayVec;
-
+use crate::marshal::Listed;
 use crate::rc::RcResult;
 use crate::tpm::Tpm;
 use crate::types::BorrowedDigest;
@@ -10,13 +9,13 @@ command! {
     /// TPM2_PCR_Extend: extends a PCR by one digest a bank.
     PcrExtend = 0x182, [Nv, WithoutKeys];
     handles { pcr: PcrOrNull @ User }
-    params<'c> { digests: ArrayVec<BorrowedDigest<'c>, 16> }
+    params<'c> { digests: Listed<'c, BorrowedDigest<'c>, 16> }
     reply {}
 }
 
 fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
     super::check_extend(tpm, handles.pcr)?;
-    super::extend_all(tpm, handles.pcr, params.digests);
+    super::extend_all(tpm, handles.pcr, params.digests.into_iter());
     Ok(Reply {})
 }
 

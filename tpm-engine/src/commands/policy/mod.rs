@@ -32,7 +32,7 @@ pub(crate) mod transport_spdm;
 use crate::alg::HashAlg;
 use crate::bytes::Digest;
 use crate::commands::Command;
-use crate::crypto::hash::{Hasher, hash};
+use crate::crypto::hash::{hash, hash_by};
 use crate::handle::{Handle, Name};
 use crate::marshal::Marshal;
 use crate::rc::{Rc, RcResult};
@@ -64,14 +64,14 @@ impl Session {
 
     /// As [`Self::assert`], with `first` before the parts.
     fn assert_of<C: Command>(&mut self, first: &impl Marshal, parts: &[&[u8]]) {
-        let mut hasher = Hasher::new(self.hash);
-        hasher.update(&self.policy.digest);
-        C::INFO.code.marshal(&mut hasher);
-        first.marshal(&mut hasher);
-        for part in parts {
-            hasher.update(part);
-        }
-        self.policy.digest = hasher.finish();
+        self.policy.digest = hash_by(self.hash, |mut hash| {
+            hash.update(&self.policy.digest);
+            C::INFO.code.marshal(&mut hash);
+            first.marshal(&mut hash);
+            for part in parts {
+                hash.update(part);
+            }
+        });
     }
 
     /// PolicyUpdate (Part 3, 23.2.3): a second extension takes in policyRef.

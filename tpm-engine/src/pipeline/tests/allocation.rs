@@ -118,6 +118,32 @@ fn capabilities_do_not_allocate() {
 }
 
 #[test]
+fn objects_and_policies_in_use_do_not_allocate() {
+    let mut bench = Bench::started();
+    let parent = bench.primary(OWNER, &Template::srk());
+    let sealed = bench.child(parent, &Template::keyed_hash(attr::USER | attr::NO_DA), b"", &[7; 128]);
+    let mac = Template::keyed_hash(attr::OWN | attr::SIGN).with_parms("0005 000b");
+    let mac = bench.primary(OWNER, &mac);
+    let start = [sized(&[&[0x77; 16]]), hex("0000 01 0010 000b")].concat();
+    let (code, response) = bench.run(&command(0x8001, 0x176, &[NULL, NULL], &[], &start));
+    assert_eq!(code, 0);
+    let policy = response[10..14].to_vec();
+    let buffer = [sized(&[&[0x5A; 1024]]), hex("0010")].concat();
+    for (what, command) in [
+        ("ReadPublic", plain(0x173, &parent.to_be_bytes())),
+        ("Unseal", with_passwords(0x15E, &[sealed], &[b""], &[])),
+        ("HMAC", with_passwords(0x155, &[mac], &[b""], &buffer)),
+        (
+            "PolicyPCR",
+            plain(0x17F, &[&policy[..], &hex("0000 00000001 000b030f0000")].concat()),
+        ),
+        ("PolicyGetDigest", plain(0x189, &policy)),
+    ] {
+        assert_eq!(when_warm(&mut bench, &command), 0, "{what}");
+    }
+}
+
+#[test]
 fn starting_a_session_does_not_allocate() {
     let mut bench = Bench::started();
     let nonce = sized(&[&[0x77; 32]]);
