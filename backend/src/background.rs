@@ -1,4 +1,5 @@
-//! What the TPM prepares while no command runs: primary keys and RSA key pairs.
+//! What waits until the sockets accept: the disk, for what the start has written, and what the TPM prepares while no
+//! command runs: primary keys and RSA key pairs.
 //!
 //! Two threads. One does the computing, at a priority at which it runs only when nothing else on the host wants the
 //! processor, and holds no lock: it could be kept from running for long. The other has the priority of the threads that
@@ -14,11 +15,12 @@ use std::thread::{self, JoinHandle};
 use tpm_engine::background::{Job, Outcome};
 use tracing::{debug, warn};
 
-use crate::device::Device;
+use crate::device::{Device, DeviceError};
+use crate::process;
 
 /// The threads, which have to be stopped for the TPM to be closed.
 pub(crate) struct Background {
-    attendant: JoinHandle<()>,
+    attendant: JoinHandle<Result<(), DeviceError>>,
     results: Sender<Option<Outcome>>,
 }
 
@@ -46,26 +48,35 @@ impl Background {
     }
 
     /// Has the device no longer used. What the worker does is left to end with the process.
-    pub(crate) fn stop(self, device: &Device) {
+    ///
+    /// # Errors
+    /// What the start had written could not be brought to the disk.
+    pub(crate) fn stop(self, device: &Device) -> Result<(), DeviceError> {
         device.end_jobs();
         // The attendant may be waiting for a result. It may be gone as well, and a panic has ended the process.
         let _ = self.results.send(None);
-        let _ = self.attendant.join();
+        self.attendant.join().unwrap_or(Ok(()))
     }
 }
 
-/// Brings jobs to the worker and results to the TPM, until there are to be no more.
-fn attend(device: &Device, jobs: &Sender<Job>, outcomes: &Receiver<Option<Outcome>>) {
+/// Settles the start, which ends the process if it cannot be. Then brings jobs to the worker and results to the TPM, until
+/// there are to be no more.
+fn attend(device: &Device, jobs: &Sender<Job>, outcomes: &Receiver<Option<Outcome>>) -> Result<(), DeviceError> {
+    if let Err(error) = device.settle() {
+        process::stop();
+        return Err(error);
+    }
     while let Some(job) = device.wait_for_job() {
         if jobs.send(job).is_err() {
-            return;
+            return Ok(());
         }
         match outcomes.recv() {
             Ok(Some(outcome)) => device.finish(outcome),
             Ok(None) => {}
-            Err(_) => return,
+            Err(_) => return Ok(()),
         }
     }
+    Ok(())
 }
 
 /// Does one job after the other, until nobody has any more.

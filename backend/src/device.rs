@@ -4,6 +4,7 @@ mod host;
 mod jobs;
 mod moving;
 mod opener;
+mod settling;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -18,6 +19,7 @@ use self::moving::Moving;
 pub(crate) use self::moving::{MAX_PART_SIZE, Part};
 use self::opener::Opener;
 pub(crate) use self::opener::StateError;
+use self::settling::Settling;
 use crate::args::{Config, Startup};
 use crate::cancel::Cancel;
 use crate::keys::OperatorKey;
@@ -74,6 +76,7 @@ struct State {
     tpm: Option<Tpm>,
     /// The engine's store, which is given up with the TPM if the operator wants it so.
     lease: Lease,
+    settling: Settling,
     /// What opens the state directory, as far as it may have to be opened yet.
     opener: Option<Opener>,
     powered: bool,
@@ -103,7 +106,7 @@ pub(crate) struct Device {
 
 impl Device {
     /// Opens the state directory and loads its TPM, or makes one if there is none, unless one is to arrive. The TPM has no
-    /// power yet, and a new one is not on the disk before [`Self::start`].
+    /// power yet, and what is written is not on the disk before [`Self::settle`].
     pub(crate) fn open(
         config: &Config,
         access: Access,
@@ -124,6 +127,7 @@ impl Device {
             state: Mutex::new(State {
                 tpm,
                 lease,
+                settling: Settling::default(),
                 // The keys in it are kept for no longer than they may be needed.
                 opener: (config.incoming || config.release).then_some(opener),
                 powered: false,
@@ -142,17 +146,24 @@ impl Device {
         })
     }
 
+    /// The state, which is on the disk where it was to be written.
     fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock_early();
+        state.settle_if_due();
+        state
+    }
+
+    /// The state, which may be ahead of the disk while the daemon starts.
+    fn lock_early(&self) -> MutexGuard<'_, State> {
         // A panic ends the process (see `abort_on_panic`), so nobody is left to see a poisoned lock.
         self.state.lock().unwrap_or_else(|_| std::process::abort())
     }
 
-    /// Powers the TPM on and starts it, if the command line says so. A new TPM is on the disk then.
+    /// Powers the TPM on and starts it, if the command line says so. What that writes is settled later.
     pub(crate) fn start(&self, startup: Startup) -> Result<(), DeviceError> {
-        let started = self.start_up(startup);
-        // Why a new TPM could not be written tells more than that its start-up failed.
-        self.lock().lease.settle().map_err(StateError::from)?;
-        started
+        self.start_up(startup)?;
+        self.lock_early().settling = Settling::Due;
+        Ok(())
     }
 
     fn start_up(&self, startup: Startup) -> Result<(), DeviceError> {
@@ -174,7 +185,10 @@ impl Device {
 
     /// Runs one command from a locality; the response is valid until the next command.
     pub(crate) fn execute<'a>(&self, locality: u8, command: &[u8], response: &'a mut ResponseBuffer) -> &'a [u8] {
-        let mut state = self.lock();
+        let mut state = self.lock_early();
+        if !settling::tells_nothing(command) && !state.settle_if_due() {
+            return &FAILURE;
+        }
         let _running = self.cancel.running();
         let Some(locality) = Locality::new(locality) else {
             return &NO_LOCALITY;
@@ -278,6 +292,7 @@ impl Device {
 
     /// The end of the process: what is written only then is written. Says whether the TPM is still here.
     pub(crate) fn stop(&self) -> Result<bool, DeviceError> {
+        self.settle()?;
         self.power_off().map_err(DeviceError::Flush)?;
         Ok(!self.lock().moving.gone)
     }

@@ -80,10 +80,13 @@ fn serve(args: ServeArgs) -> Result<(), Error> {
     }
     process::ready();
     let background = Background::start(&device);
+    if background.is_none() {
+        device.settle()?;
+    }
     let served = server.run();
     process::stopping();
     if let Some(background) = background {
-        background.stop(&device);
+        background.stop(&device)?;
     }
     let here = device.stop()?;
     served?;

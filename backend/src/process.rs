@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rustix::fs::Mode;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, Signal, getpid, kill_process, set_dumpable_behavior, setrlimit, umask,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use tracing::{debug, error, warn};
 
@@ -83,6 +85,15 @@ pub(crate) fn stop_signals() -> Result<OwnedFd, ProcessError> {
         signal_hook::low_level::pipe::register(signal, write).map_err(ProcessError::Signals)?;
     }
     Ok(read.into())
+}
+
+/// Asks the process to stop, as its operator does.
+pub(crate) fn stop() {
+    if let Err(error) = kill_process(getpid(), Signal::TERM) {
+        // Nobody can be asked to go on without what has failed.
+        error!("the process cannot be stopped: {error}");
+        std::process::abort();
+    }
 }
 
 /// Says that the sockets accept and the TPM answers.

@@ -43,7 +43,7 @@ impl Device {
 
     /// Waits until the countdown timers that have signaled are others than those of `seen`, a bit each; returns them.
     pub(crate) fn wait_for_timers(&self, seen: u16) -> u16 {
-        let mut state = self.lock();
+        let mut state = self.lock_early();
         loop {
             let gone = state.moving.gone;
             let mut tpm = state.tpm.as_mut().filter(|_| !gone);

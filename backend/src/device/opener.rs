@@ -95,12 +95,12 @@ impl Opener {
         platform(lease.clone(), Arc::clone(&self.cancel), Arc::clone(&self.presence))
     }
 
-    /// Loads the directory's TPM, or makes one if there is none, which is on the disk when the lease is settled.
+    /// Loads the directory's TPM, or makes one if there is none. What is committed is on the disk when the lease is settled.
     pub(super) fn load_or_make(&self) -> Result<(Tpm, Lease), StateError> {
         let path = &self.path;
         let store = self.store()?;
         store.check_here()?;
-        let lease = Lease::new(store);
+        let lease = Lease::held(store);
         let tpm = match Tpm::load(self.platform(&lease)) {
             Err(StartError::NotManufactured) => {
                 store::may_be_made(path)?;
@@ -108,7 +108,6 @@ impl Opener {
                 let options = Manufacture {
                     profile: self.profile.unwrap_or_default(),
                 };
-                lease.make();
                 Tpm::manufacture(self.platform(&lease), &options)
                     .map_err(|error| StateError::Manufacture(path.clone(), error))?
             }

@@ -58,8 +58,16 @@ impl Store {
         let anchor = self.check_anchor(anchor)?;
         let (acknowledged, last) = self.check_acknowledged()?;
         let now = self.mark();
+        let is_acknowledged = last.as_ref() == Some(&now);
+        // A state that was acknowledged as it is was on the disk before. Of any other it is not known: a process that was
+        // killed may have written it and not flushed it.
+        if !is_acknowledged || anchor.is_some() {
+            self.rows
+                .flush()
+                .map_err(|cause| OpenError::Write(self.directory.state(), cause))?;
+        }
         let acknowledged = self.acknowledged.insert(acknowledged);
-        if last.as_ref() != Some(&now) {
+        if !is_acknowledged && !self.rows.are_vacant() {
             acknowledged.set(&now);
         }
         let Some((path, mut anchor)) = anchor else {

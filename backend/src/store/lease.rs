@@ -1,5 +1,5 @@
-//! The engine's store: what a new TPM is made of is written with its first start-up, and a store can be given up and taken
-//! again while its TPM stays in memory.
+//! The engine's store: what a start writes is held back until it is settled, and a store can be given up and taken again
+//! while its TPM stays in memory.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,10 +14,10 @@ pub(crate) struct Lease(Arc<Mutex<Leased>>);
 #[derive(Debug, Default)]
 struct Leased {
     store: Option<Store>,
-    /// The next commit is of a TPM that is being made, of which nobody knows yet.
-    making: bool,
-    /// What that commit was to write, which the one after it writes.
-    made: Vec<Change>,
+    /// Commits are held back.
+    holding: bool,
+    /// What they are to write.
+    held: Vec<Change>,
 }
 
 impl Lease {
@@ -27,28 +27,29 @@ impl Lease {
         lease
     }
 
+    /// A store whose commits are written together, by [`Self::settle`]. Until then no command is answered whose answer
+    /// could tell of them.
+    pub(crate) fn held(store: Store) -> Self {
+        let lease = Self::new(store);
+        lease.lock().holding = true;
+        lease
+    }
+
     fn lock(&self) -> MutexGuard<'_, Leased> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next commit makes a TPM, and need not be on the disk before [`Self::settle`] or the commit that follows: until
-    /// then no command is answered.
-    pub(crate) fn make(&self) {
-        self.lock().making = true;
-    }
-
-    /// Has the TPM on the disk, and the directory marked as that of a TPM.
+    /// Writes what was held back, and marks the directory as that of a TPM. From now on each commit is written by itself.
     pub(crate) fn settle(&self) -> Result<(), OpenError> {
         let leased = &mut *self.lock();
         let Some(store) = &mut leased.store else {
             return Ok(());
         };
-        if !leased.made.is_empty() {
-            store
-                .commit(&leased.made)
-                .map_err(|error| OpenError::New(store.directory.state(), error.into()))?;
-            leased.made.clear();
+        if !leased.held.is_empty() {
+            store.commit_first(&leased.held)?;
+            leased.held.clear();
         }
+        leased.holding = false;
         super::mark(store.directory.path())
     }
 
@@ -79,29 +80,19 @@ fn given_up() -> StoreError {
     StoreError("the state directory was given up with the TPM".to_owned())
 }
 
-impl Leased {
-    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let store = self.store.as_mut().ok_or_else(given_up)?;
-        if std::mem::take(&mut self.making) {
-            self.made = changes.to_vec();
-            return Ok(());
-        }
-        if self.made.is_empty() {
-            return store.commit(changes);
-        }
-        store.commit(&[&self.made, changes].concat())?;
-        self.made.clear();
-        Ok(())
-    }
-}
-
 impl NvStore for Lease {
     fn load(&mut self) -> Result<Vec<Record>, StoreError> {
         self.lock().store.as_mut().ok_or_else(given_up)?.load()
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        self.lock().commit(changes)
+        let leased = &mut *self.lock();
+        let store = leased.store.as_mut().ok_or_else(given_up)?;
+        if leased.holding {
+            leased.held.extend_from_slice(changes);
+            return Ok(());
+        }
+        store.commit(changes)
     }
 }
 
@@ -129,45 +120,37 @@ mod tests {
     }
 
     #[test]
-    fn a_new_tpm_is_written_with_the_commit_that_follows_or_when_it_is_settled() {
-        for follows in [false, true] {
-            let directory = tempfile::tempdir().unwrap();
-            let path = directory.path();
-            let mut lease = Lease::new(Store::open(path, &Access::default()).unwrap());
-            lease.make();
-            lease.commit(&[put(b"a")]).unwrap();
-            assert!(!path.join(STATE).exists());
-            if follows {
-                lease.commit(&[put(b"b")]).unwrap();
-                assert!(path.join(STATE).exists());
-            }
-            assert!(!path.join(MARKER).exists());
-            lease.settle().unwrap();
-            assert!(path.join(MARKER).exists());
-            // There is nothing left to write.
-            lease.settle().unwrap();
-            drop(lease);
-            let names = [b"a".to_vec(), b"b".to_vec()];
-            assert_eq!(found(path), (names[..1 + usize::from(follows)].to_vec(), 1));
-        }
+    fn commits_that_are_held_back_are_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let mut lease = Lease::held(Store::open(path, &Access::default()).unwrap());
+        lease.commit(&[put(b"a")]).unwrap();
+        lease.commit(&[put(b"b")]).unwrap();
+        assert!(!path.join(STATE).exists() && !path.join(MARKER).exists());
+        lease.settle().unwrap();
+        assert!(path.join(STATE).exists() && path.join(MARKER).exists());
+        // There is nothing left to write.
+        lease.settle().unwrap();
+        lease.commit(&[put(b"c")]).unwrap();
+        drop(lease);
+        assert_eq!(found(path), (vec![b"a".to_vec(), b"b".to_vec(), b"c".to_vec()], 2));
     }
 
     #[test]
     fn a_new_tpm_that_cannot_be_written_is_tried_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        let mut lease = Lease::new(Store::open(path, &Access::default()).unwrap());
-        lease.make();
+        let mut lease = Lease::held(Store::open(path, &Access::default()).unwrap());
         lease.commit(&[put(b"a")]).unwrap();
         // A directory is in the way.
         let obstacle = path.join("state.redb.new/full");
         std::fs::create_dir_all(&obstacle).unwrap();
-        lease.commit(&[put(b"b")]).unwrap_err();
         assert!(matches!(lease.settle(), Err(OpenError::New(..))));
         assert!(!path.join(MARKER).exists());
+        lease.commit(&[put(b"b")]).unwrap();
         std::fs::remove_dir_all(obstacle.parent().unwrap()).unwrap();
-        lease.commit(&[put(b"c")]).unwrap();
+        lease.settle().unwrap();
         drop(lease);
-        assert_eq!(found(path), (vec![b"a".to_vec(), b"c".to_vec()], 1));
+        assert_eq!(found(path), (vec![b"a".to_vec(), b"b".to_vec()], 1));
     }
 }

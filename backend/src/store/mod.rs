@@ -122,6 +122,8 @@ impl Store {
     /// Opens the state that a directory holds, whatever instance it belongs to.
     pub(crate) fn open_any(directory: Directory, key: Option<&OperatorKey>) -> Result<Self, OpenError> {
         let (rows, found) = read(&directory)?;
+        rows.flush()
+            .map_err(|cause| OpenError::Write(directory.state(), cause))?;
         Self::assemble(directory, rows, found, key)
     }
 
@@ -312,6 +314,17 @@ impl Store {
             acknowledged.set(&mark);
         }
         Ok(())
+    }
+}
+
+impl Store {
+    /// What a start commits; why it cannot.
+    fn commit_first(&mut self, changes: &[Change]) -> Result<(), OpenError> {
+        let (vacant, path) = (self.rows.are_vacant(), self.directory.state());
+        self.commit(changes).map_err(|error| match vacant {
+            true => OpenError::New(path, error.into()),
+            false => OpenError::Write(path, error.into()),
+        })
     }
 }
 

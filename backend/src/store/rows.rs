@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use redb::backends::FileBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
 };
@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::directory::{new_file, open_file, rename};
 use super::error::Cause;
-use super::flushes::{Flushes, Hasty};
+use super::flushes::{Flushes, Unfinished};
 use crate::process;
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
@@ -22,14 +22,23 @@ const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records
 /// Bytes of the database that are kept in memory; a TPM has some 100 KiB at most.
 const CACHE_SIZE: usize = 1 << 20;
 
+/// Bytes that the database of no TPM has.
+const MAX_SIZE: u64 = 64 << 20;
+
 /// What a database is on, which can be opened again after a failure.
 pub(super) trait Medium: Debug + Send {
+    /// All bytes of the database.
+    fn image(&self) -> Result<Vec<u8>, Cause>;
+
     /// Opens the database, with its checksums checked.
     fn open(&self) -> Result<Database, Cause>;
 
     /// Puts a database of these rows in the place of the one that there is, if any, as a whole: a half-made one is never
     /// taken for damage.
     fn replace(&self, rows: &[Change]) -> Result<Database, Cause>;
+
+    /// Has on the disk whatever was written to it.
+    fn flush(&self) -> Result<(), Cause>;
 }
 
 /// A file, and its name while it is being made.
@@ -40,13 +49,17 @@ pub(super) struct StateFile {
 }
 
 impl Medium for StateFile {
-    fn open(&self) -> Result<Database, Cause> {
+    fn image(&self) -> Result<Vec<u8>, Cause> {
+        let mut image = Vec::new();
         let file = open_file(&self.path, false)?;
-        // The database would make a new one out of an empty file.
-        if file.metadata()?.len() == 0 {
-            return Err("it is empty".into());
+        match file.take(MAX_SIZE + 1).read_to_end(&mut image)? as u64 {
+            0..=MAX_SIZE => Ok(image),
+            _ => Err("it is larger than any TPM's state".into()),
         }
-        check(FileBackend::new(file)?)
+    }
+
+    fn open(&self) -> Result<Database, Cause> {
+        check(FileBackend::new(open_file(&self.path, false)?)?)
     }
 
     fn replace(&self, rows: &[Change]) -> Result<Database, Cause> {
@@ -54,40 +67,44 @@ impl Medium for StateFile {
         rename(&self.unfinished, &self.path)?;
         Ok(database)
     }
+
+    fn flush(&self) -> Result<(), Cause> {
+        // The flush is the file's, whoever has written to it.
+        Ok(open_file(&self.path, false)?.sync_data()?)
+    }
 }
 
 /// Makes a database of these rows, flushed.
 pub(super) fn fill(backend: impl StorageBackend, rows: &[Change]) -> Result<Database, Cause> {
-    let flushes = Flushes::none();
-    let database = create(&Arc::new(backend), &flushes)?;
+    let flushes = Flushes::default();
+    let unfinished = Unfinished {
+        backend,
+        flushes: flushes.clone(),
+    };
+    let database = create(unfinished)?;
     let transaction = database.begin_write()?;
     change(&transaction, rows, &mut Vec::new())?;
     // The flush of the commit is that of the whole file.
-    flushes.all();
+    flushes.begin();
     transaction.commit()?;
     Ok(database)
 }
 
 /// Opens a database and checks the checksums of all its pages.
 pub(super) fn check(backend: impl StorageBackend) -> Result<Database, Cause> {
-    let flushes = Flushes::none_of_the_header();
-    let backend = Arc::new(backend);
-    let mut database = create(&backend, &flushes)?;
+    // The database would make a new one out of an empty file.
+    if backend.len()? == 0 {
+        return Err("it is empty".into());
+    }
+    let mut database = create(backend)?;
     if !database.check_integrity()? {
         return Err("its checksums do not match".into());
     }
     database.begin_read()?.open_table(RECORDS)?;
-    flushes.all();
-    backend.sync_data()?;
     Ok(database)
 }
 
-/// Opens a database, or makes one of an empty file.
-fn create(backend: &Arc<impl StorageBackend>, flushes: &Flushes) -> Result<Database, Cause> {
-    let backend = Hasty {
-        backend: Arc::clone(backend),
-        flushes: flushes.clone(),
-    };
+fn create(backend: impl StorageBackend) -> Result<Database, Cause> {
     Ok(Database::builder()
         .set_cache_size(CACHE_SIZE)
         .create_with_backend(backend)?)
@@ -103,23 +120,32 @@ pub(super) struct Rows {
     /// Keeps the pages of the newest commit from the one that follows. redb would make use of what that one frees at once,
     /// which is more than what the next one has to do about it, and takes a third of a commit's time.
     newest: Option<ReadTransaction>,
-    /// `None` after a failed commit, until the next one makes the database anew, and before the first.
-    database: Option<Database>,
-    /// There is no database yet; the first commit makes it.
-    vacant: bool,
+    stage: Stage,
     /// What brings the disk back to where the TPM is. A commit that failed may have reached the disk all the same.
     undo: Vec<Change>,
 }
 
+/// What the next commit does first.
+#[derive(Debug)]
+enum Stage {
+    /// It makes the database.
+    Vacant,
+    /// It opens the database, of which a copy in memory was read: nobody waits for what opening writes.
+    Closed,
+    /// Nothing.
+    Open(Database),
+    /// It makes the database anew, as a commit has failed.
+    Failed,
+}
+
 impl Rows {
-    /// Opens a database and reads all of it.
+    /// Reads all of a database, with its checksums checked, and changes nothing.
     pub(super) fn open(medium: Box<dyn Medium>) -> Result<(Self, Stored), Cause> {
-        let (database, stored) = open(&*medium)?;
+        let stored = read_copy(&*medium)?;
         let rows = Self {
             medium,
             newest: None,
-            database: Some(database),
-            vacant: false,
+            stage: Stage::Closed,
             undo: Vec::new(),
         };
         Ok((rows, stored))
@@ -130,8 +156,7 @@ impl Rows {
         Self {
             medium,
             newest: None,
-            database: None,
-            vacant: true,
+            stage: Stage::Vacant,
             undo: Vec::new(),
         }
     }
@@ -139,10 +164,11 @@ impl Rows {
     /// The database; made anew, and without the commit that failed, if one has. What a failed flush left in the page
     /// cache need not be on the disk, and no later flush says so: only a file that was written as a whole is known to be.
     fn database(&mut self) -> Result<&Database, Cause> {
-        let database = match self.database.take() {
-            Some(database) => database,
-            None => {
-                let (_, mut rows) = open(&*self.medium)?;
+        let database = match std::mem::replace(&mut self.stage, Stage::Failed) {
+            Stage::Open(database) => database,
+            Stage::Closed => self.medium.open()?,
+            Stage::Vacant | Stage::Failed => {
+                let mut rows = read_copy(&*self.medium)?;
                 for change in &self.undo {
                     match change {
                         Change::Put { key, value } => rows.insert(key.clone(), value.clone()),
@@ -159,21 +185,38 @@ impl Rows {
                 database
             }
         };
-        Ok(self.database.insert(database))
+        self.stage = Stage::Open(database);
+        match &self.stage {
+            Stage::Open(database) => Ok(database),
+            _ => Err("it is not open".into()),
+        }
+    }
+
+    /// Has on the disk what is read, also what a process that was killed had written and not flushed.
+    pub(super) fn flush(&self) -> Result<(), Cause> {
+        match self.stage {
+            Stage::Vacant => Ok(()),
+            _ => self.medium.flush(),
+        }
+    }
+
+    /// There is no database yet.
+    pub(super) fn are_vacant(&self) -> bool {
+        matches!(self.stage, Stage::Vacant)
     }
 
     pub(super) fn read(&mut self) -> Result<Stored, Cause> {
-        match self.vacant {
-            true => Ok(Stored::new()),
-            false => read(self.database()?),
+        match &self.stage {
+            Stage::Vacant => Ok(Stored::new()),
+            Stage::Closed => read_copy(&*self.medium),
+            Stage::Open(_) | Stage::Failed => read(self.database()?),
         }
     }
 
     /// Makes all changes durable, or none, and returns what would undo them.
     pub(super) fn write(&mut self, changes: &[Change]) -> Result<Vec<Change>, Cause> {
-        if self.vacant {
-            self.database = Some(self.medium.replace(changes)?);
-            self.vacant = false;
+        if self.are_vacant() {
+            self.stage = Stage::Open(self.medium.replace(changes)?);
             let keys = changes
                 .iter()
                 .map(|(Change::Put { key, .. } | Change::Delete { key })| key);
@@ -183,14 +226,15 @@ impl Rows {
         match write(self.database()?, changes, &mut undo) {
             Ok(()) => {
                 // Without it the next commit takes longer.
-                let database = self.database.as_ref();
-                self.newest = database.and_then(|database| database.begin_read().ok());
+                if let Stage::Open(database) = &self.stage {
+                    self.newest = database.begin_read().ok();
+                }
                 Ok(undo)
             }
             Err(error) => {
                 self.undo = undo;
                 self.newest = None;
-                self.database = None;
+                self.stage = Stage::Failed;
                 Err(error.into())
             }
         }
@@ -206,15 +250,17 @@ impl Rows {
     }
 }
 
-/// Opens a database and reads all of it. A file of arbitrary content can trip an assertion of the database; that is
-/// damage like any other.
-fn open(medium: &dyn Medium) -> Result<(Database, Stored), Cause> {
-    let open = || -> Result<_, Cause> {
-        let database = medium.open()?;
-        let stored = read(&database)?;
-        Ok((database, stored))
+/// Reads all of a database in a copy of it, with its checksums checked. A file of arbitrary content can trip an assertion of
+/// the database; that is damage like any other.
+fn read_copy(medium: &dyn Medium) -> Result<Stored, Cause> {
+    let image = medium.image()?;
+    let read = || -> Result<_, Cause> {
+        let copy = InMemoryBackend::new();
+        copy.set_len(image.len() as u64)?;
+        copy.write(0, &image)?;
+        read(&check(copy)?)
     };
-    process::try_to(open).unwrap_or_else(|| Err("its structure is damaged".into()))
+    process::try_to(read).unwrap_or_else(|| Err("its structure is damaged".into()))
 }
 
 fn read(database: &Database) -> Result<Stored, Cause> {

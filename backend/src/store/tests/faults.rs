@@ -200,6 +200,7 @@ fn a_power_loss_after_a_start_loses_nothing_that_it_found() {
             let ended = disk.changes() <= cut;
             disk.set_fault(Fault::Power(usize::MAX));
             let mut store = bench.open(&disk).unwrap();
+            store.check_age(None).unwrap();
             let found: Values = store.load().unwrap().into_iter().collect();
             for loss in [Loss::All, Loss::Nothing, Loss::Some(cut as u64)] {
                 assert_eq!(bench_values(&bench, &disk, loss), found, "{cut}, {loss:?}");
