@@ -154,6 +154,13 @@ impl Sink for Writer<'_> {
     }
 }
 
+/// The bytes that the value takes in `room`; `None` if it does not fit.
+pub(crate) fn marshal_into(room: &mut [u8], value: &impl Marshal) -> Option<usize> {
+    let mut writer = Writer::new(room);
+    value.marshal(&mut writer);
+    writer.finish()
+}
+
 /// A type that has a canonical form.
 pub(crate) trait Marshal {
     /// Whether the form starts with a 16-bit size (TPM2B): a first parameter that is so can be encrypted.

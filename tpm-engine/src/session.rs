@@ -404,9 +404,9 @@ impl Sessions {
         }
     }
 
-    /// Puts a new session into a free slot; errors are those of [`Self::check_room`].
-    pub(crate) fn insert(&mut self, session: Session) -> RcResult<Handle> {
-        let handle = session_handle(session.is_policy(), self.check_room()?);
+    /// Puts a new session into the free slot of this number, which [`Self::check_room`] gave.
+    pub(crate) fn insert(&mut self, number: u32, session: Session) -> RcResult<Handle> {
+        let handle = session_handle(session.is_policy(), number);
         *self.slot_mut(handle).ok_or(Rc::SESSION_HANDLES)? = Slot::Loaded(session);
         Ok(handle)
     }

@@ -5,7 +5,7 @@ use super::properties::{self, MAX_CAP_BUFFER};
 use crate::bytes::Bytes;
 use crate::commands;
 use crate::handle::{Handle, PCR_COUNT};
-use crate::marshal::{Marshal, Reader, Sink, Unmarshal, Writer};
+use crate::marshal::{Marshal, Reader, Sink, Unmarshal, marshal_into};
 use crate::rc::{Rc, RcResult};
 use crate::session::{Slot, session_handle};
 use crate::state::pcr::{self, PcrAttributes};
@@ -95,13 +95,6 @@ fn page<T: Marshal>(capability: Capability, wanted: u32, entries: impl Iterator<
         data.count = data.count.saturating_add(1);
     }
     Reply { more_data: false, data }
-}
-
-/// The bytes that the entry takes in `room`; `None` if it does not fit.
-fn marshal_into(room: &mut [u8], entry: &impl Marshal) -> Option<usize> {
-    let mut writer = Writer::new(room);
-    entry.marshal(&mut writer);
-    writer.finish()
 }
 
 fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
@@ -451,7 +444,8 @@ mod tests {
         };
         use crate::session::SessionType as T;
         for kind in [T::Policy, T::Hmac, T::Hmac] {
-            tpm.tpm.sessions.insert(session(kind)).unwrap();
+            let slot = tpm.tpm.sessions.check_room().unwrap();
+            tpm.tpm.sessions.insert(slot, session(kind)).unwrap();
         }
         *tpm.tpm.sessions.slot_mut(Handle(0x0200_0001)).unwrap() = Slot::Saved { context_id: 1 };
         assert_eq!(

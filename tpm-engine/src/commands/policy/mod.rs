@@ -34,7 +34,6 @@ use crate::bytes::Digest;
 use crate::commands::Command;
 use crate::crypto::hash::{hash, hash_by};
 use crate::handle::{Handle, Name};
-use crate::marshal::Marshal;
 use crate::rc::{Rc, RcResult};
 use crate::session::{BoundDigest, Session, SessionType};
 use crate::tpm::Tpm;
@@ -59,15 +58,9 @@ impl Session {
 
     /// Extends policyDigest: H(policyDigest || the code of `C` || `parts`).
     fn assert<C: Command>(&mut self, parts: &[&[u8]]) {
-        self.assert_of::<C>(&(), parts);
-    }
-
-    /// As [`Self::assert`], with `first` before the parts.
-    fn assert_of<C: Command>(&mut self, first: &impl Marshal, parts: &[&[u8]]) {
-        self.policy.digest = hash_by(self.hash, |mut hash| {
+        self.policy.digest = hash_by(self.hash, |hash| {
             hash.update(&self.policy.digest);
-            C::INFO.code.marshal(&mut hash);
-            first.marshal(&mut hash);
+            hash.update(&C::INFO.code.to_be_bytes());
             for part in parts {
                 hash.update(part);
             }

@@ -42,7 +42,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
     if matches!(params.symmetric, SymDef::Cipher(def) if def.mode != Some(CipherMode::Cfb)) {
         return Err(Rc::MODE.parameter(4));
     }
-    tpm.sessions.check_room()?;
+    let slot = tpm.sessions.check_room()?;
     let nonce_tpm: Digest = tpm.random(nonce_size);
     let bind = Some(handles.bind).filter(|bind| *bind != Handle::NULL);
     let mut key = Zeroizing::new(Digest::EMPTY);
@@ -73,7 +73,7 @@ fn run(tpm: &mut Tpm, handles: Handles, params: Params<'_>) -> RcResult<Reply> {
         policy: PolicyState::new(hash, tpm.timer.time),
     };
     Ok(Reply {
-        session_handle: tpm.sessions.insert(session)?,
+        session_handle: tpm.sessions.insert(slot, session)?,
         nonce_tpm,
     })
 }
