@@ -121,7 +121,8 @@ fn main() -> ExitCode {
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            process::report(&error);
+            // From a place of its own: a flood of other errors must not leave it out.
+            tracing::error!("{}", process::chain(&error));
             ExitCode::FAILURE
         }
     }

@@ -120,6 +120,10 @@ pub enum FrontendError {
     Detached,
 }
 
+/// How late a thread wakes that sleeps for a time: the kernel's slack of 50 µs, and the way back. The vCPU is to be in its
+/// guest again when the budget ends, not to be woken then.
+const LATE: Duration = Duration::from_micros(200);
+
 /// TPM_RC_FAILURE: the answer to a command that was lost with the process.
 const FAILURE: [u8; 10] = [0x80, 1, 0, 0, 0, 10, 0, 0, 0x01, 0x01];
 /// TPM_RC_RETRY: the answer to a command for which there is no process now.
@@ -177,7 +181,9 @@ impl Frontend {
     }
 
     /// Attaches the TPM process with this news, after it was given the window and the TPM that were saved, if any were.
-    fn begin(config: FrontendConfig, news: Control, saved: Option<(&[u8], &[u8])>) -> Result<Self, FrontendError> {
+    fn begin(mut config: FrontendConfig, news: Control, saved: Option<(&[u8], &[u8])>) -> Result<Self, FrontendError> {
+        let half = config.budget.checked_div(2).unwrap_or_default();
+        config.budget = config.budget.saturating_sub(LATE.min(half));
         let memory = Arc::new(SharedMemory::create().map_err(FrontendError::Resources)?);
         // Where this thread runs says nothing yet. But the first to ask finds the vDSO by a system call, which the sandbox
         // of a vCPU's thread need not allow for that.
