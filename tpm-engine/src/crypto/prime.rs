@@ -119,7 +119,9 @@ impl<'a, const LIMBS: usize> Candidates<'a, LIMBS> {
     fn prime(&mut self, accept: impl Fn(&Uint<LIMBS>) -> bool) -> Result<Drawn<LIMBS>, CryptoError> {
         loop {
             match self.ahead.pop_front() {
-                Some(drawn) if accept(&drawn.candidate) && is_confirmed(&drawn.candidate) => return Ok(drawn),
+                Some(drawn) if accept(&drawn.candidate) && is_confirmed(&drawn.candidate, self.cancel)? => {
+                    return Ok(drawn);
+                }
                 Some(_) => {}
                 None => self.look_ahead()?,
             }
@@ -213,13 +215,20 @@ const fn rounds(bits: u32) -> usize {
     }
 }
 
-/// Condition 4.
-fn is_confirmed<const LIMBS: usize>(candidate: &Uint<LIMBS>) -> bool {
+/// Condition 4. A round takes milliseconds, so each looks whether it is still wanted.
+fn is_confirmed<const LIMBS: usize>(candidate: &Uint<LIMBS>, cancel: &AtomicBool) -> Result<bool, CryptoError> {
     // The bases need not be secret from those who know the candidate, and the stream must not be drawn from.
     let seed = Zeroizing::new(candidate.to_be_bytes());
     let mut bases = HmacDrbg::new(seed.as_ref(), &[], b"Miller-Rabin bases");
-    let options = FipsOptions::with_mr_iterations(rounds(Uint::<LIMBS>::BITS));
-    fips::is_prime(&mut bases, Flavor::Any, candidate, options)
+    for _ in 0..rounds(Uint::<LIMBS>::BITS) {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(CryptoError::Cancelled);
+        }
+        if !fips::is_prime(&mut bases, Flavor::Any, candidate, FipsOptions::with_mr_iterations(1)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -318,6 +327,10 @@ mod tests {
     fn a_key_that_is_cancelled_is_none() {
         let cancelled = derive(2048, 65537, &mut stream(), &AtomicBool::new(true));
         assert_eq!(cancelled, Err(CryptoError::Cancelled));
+        // Nor is one whose prime is just being confirmed.
+        let prime = U1024::MAX.wrapping_sub(&U1024::from(104u32));
+        let cancelled = is_confirmed(&prime, &AtomicBool::new(true));
+        assert_eq!(cancelled, Err(CryptoError::Cancelled));
     }
 
     #[test]
@@ -330,17 +343,18 @@ mod tests {
 
     #[test]
     fn primes_are_confirmed_and_composites_are_not() {
+        let confirmed = |number: &U1024| is_confirmed(number, &AtomicBool::new(false)).unwrap();
         // 2^521 - 1 and 2^607 - 1 are prime, 2^523 - 1 is not; 2^1024 - 105 is the largest 1024-bit prime.
         let mersenne = |bits| U1024::ONE.shl_vartime(bits).wrapping_sub(&U1024::ONE);
-        assert!(is_confirmed(&mersenne(521)) && is_confirmed(&mersenne(607)));
+        assert!(confirmed(&mersenne(521)) && confirmed(&mersenne(607)));
         let largest = U1024::MAX.wrapping_sub(&U1024::from(104u32));
-        assert!(is_confirmed(&largest));
-        assert!(!is_confirmed(&largest.wrapping_sub(&U1024::from(2u32))));
+        assert!(confirmed(&largest));
+        assert!(!confirmed(&largest.wrapping_sub(&U1024::from(2u32))));
         // 2047 = 23 · 89 is a strong pseudoprime to the base 2, which Mersenne numbers of prime exponent all are: the
         // filter lets them pass.
         let pseudoprime = mersenne(523);
         assert!(Filter::fastest().pass(&[Odd::new(pseudoprime).unwrap()])[0]);
-        assert!(!is_confirmed(&pseudoprime));
+        assert!(!confirmed(&pseudoprime));
     }
 
     #[test]
