@@ -50,9 +50,12 @@ impl State {
 }
 
 impl Device {
-    /// Has on the disk what the start has written.
+    /// Has on the disk what the start has written. Commands that tell nothing of it do not wait meanwhile.
     pub(crate) fn settle(&self) -> Result<(), DeviceError> {
-        Ok(self.lock_early().settle_start().map_err(StateError::from)?)
+        let lease = self.lock_early().lease.clone();
+        lease.settle().map_err(StateError::from)?;
+        self.lock_early().settling = Settling::Done;
+        Ok(())
     }
 }
 
