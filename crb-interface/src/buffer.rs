@@ -1,7 +1,7 @@
 //! Commands into the interface and responses out of it, whole or in chunks (PTP 6.5.3.9; 1.07 for chunks).
 
 use crate::crb::{Crb, State, page};
-use crate::layout::{self, DATA_BUFFER, DATA_BUFFER_SIZE, STAGING_SIZE, int};
+use crate::layout::{self, DATA_BUFFER, DATA_BUFFER_SIZE, PAGE, STAGING_SIZE, int};
 use crate::memory::Memory;
 
 /// Bytes of a command's header: tag, size, code.
@@ -14,6 +14,28 @@ impl<M: Memory> Crb<M> {
         if self.accept_data(locality, end) {
             self.memory.copy_in(at, piece);
         }
+    }
+
+    /// Writes bytes of a command that others of the same locality came before. False, and nothing is done, when
+    /// [`Crb::write`] has to have a say. Needs no lock: should the command be started or given up by another vCPU at the
+    /// same time, the bytes are in the buffer that they were written to, where a guest may put what it likes.
+    #[must_use]
+    pub fn write_on(&self, offset: u64, data: &[u8]) -> bool {
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let Ok(locality) = u8::try_from(at / PAGE) else {
+            return false;
+        };
+        let in_page = at % PAGE;
+        let writes = locality < 4
+            && self.exists(locality)
+            && in_page >= DATA_BUFFER as usize
+            && data.len() <= PAGE.saturating_sub(in_page)
+            && self.active() == Some(locality)
+            && self.state() == State::Reception;
+        if writes {
+            self.memory.copy_in(at, data);
+        }
+        writes
     }
 
     /// Copies the command that is to be executed into `out`, once: whatever the guest does to the window afterwards has

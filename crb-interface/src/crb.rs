@@ -10,6 +10,8 @@ use crate::memory::Memory;
 pub(crate) mod owner {
     /// The TPM's side has a command and the window.
     pub(crate) const EXECUTING: u32 = 1 << 31;
+    /// The TPM's side looks at this word for commands.
+    pub(crate) const POLLED: u32 = 1 << 30;
     /// The active locality relinquished in the middle of its command.
     pub(crate) const RELINQUISHED: u32 = 1 << 16;
     /// Bits of localities that wait for the TPM (requestAccess).
@@ -324,6 +326,13 @@ impl<M: Memory> Crb<M> {
     #[must_use]
     pub fn executing(&self) -> bool {
         self.memory.load(layout::OWNER) & owner::EXECUTING != 0
+    }
+
+    /// Whether TPM_CRB_CTRL_START shows a command that is not done. That is so for a moment longer than
+    /// [`Self::executing`].
+    #[must_use]
+    pub fn started(&self) -> bool {
+        self.common(layout::CTRL_START) & ctrl_start::START != 0
     }
 
     /// Whether the guest asked to cancel the command that is being executed.

@@ -188,6 +188,9 @@ pub(crate) const MONITOR_PROCESSOR: usize = 0x5A00;
 pub(crate) const DEVICE_PROCESSOR: usize = 0x5A04;
 /// How often the TPM's side has gone to sleep.
 pub(crate) const DEVICE_SLEEPS: usize = 0x5A08;
+/// Counted up by the monitor when it starts a command that the TPM's side polls for. In a cache line of its own: what is
+/// polled is slow to write, and the owner word and its neighbours are written with nearly every access.
+pub(crate) const BELL: usize = 0x5A40;
 /// Entries of queue 0: one command, which takes two descriptors.
 pub const QUEUE_SIZE: u16 = 2;
 /// Staged command.

@@ -46,6 +46,7 @@ mod locality;
 mod memory;
 #[cfg(test)]
 mod model;
+mod polling;
 mod saved;
 #[cfg(feature = "shared")]
 mod shared;

@@ -112,6 +112,10 @@ impl<M: Memory> Memory for std::sync::Arc<M> {
     fn word(&self, offset: usize) -> Option<&AtomicU32> {
         (**self).word(offset)
     }
+
+    fn wipe(&self, offset: usize, len: usize) {
+        (**self).wipe(offset, len);
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use crate::layout::{self, DATA_BUFFER_SIZE, STAGING_SIZE, WINDOW_SIZE, ctrl_sts, loc_state, loc_sts};
-use crate::{Action, Config, Crb, LocalMemory, State};
+use crate::{Action, Config, Crb, LocalMemory, Memory, State};
 
 /// What a guest or the TPM does.
 #[derive(Debug, Clone)]
@@ -252,6 +252,30 @@ proptest! {
                 crb.complete(&command[..len]);
             }
             check_invariants(&crb);
+        }
+    }
+
+    #[test]
+    fn bytes_that_need_no_lock_are_written_as_all_others(
+        start in 0usize..4,
+        accesses in prop::collection::vec(
+            (0u64..5, prop_oneof![0x80u64..0xA0, 0xFF0u64..0x1000, Just(layout::LOC_CTRL), Just(layout::CTRL_REQ), Just(layout::CTRL_START)],
+             prop::collection::vec(0u8..4, 1..=16)),
+            1..60,
+        )
+    ) {
+        let (plain, quick) = (fresh(), fresh());
+        let before = [(layout::LOC_CTRL, 1), (layout::CTRL_REQ, 1), (layout::DATA_BUFFER, 7)];
+        let before = before.into_iter().take(start).map(|(register, value)| (0, register, vec![value]));
+        for (locality, register, data) in before.chain(accesses) {
+            let offset = locality * 0x1000 + register;
+            let actions = plain.write(offset, &data);
+            let others = if quick.write_on(offset, &data) { Default::default() } else { quick.write(offset, &data) };
+            prop_assert_eq!(actions, others);
+            let (mut one, mut other) = (vec![0; layout::MEMORY_SIZE], vec![0; layout::MEMORY_SIZE]);
+            plain.memory().copy_out(0, &mut one);
+            quick.memory().copy_out(0, &mut other);
+            prop_assert!(one == other, "after {:?} at {:#x}", data, offset);
         }
     }
 

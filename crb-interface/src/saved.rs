@@ -42,7 +42,8 @@ impl<M: Memory> Crb<M> {
         }
         self.memory.copy_in(0, pages);
         self.memory.copy_in(STAGING, staging);
-        self.memory.update(OWNER, |word| word & !owner::EXECUTING);
+        self.memory
+            .update(OWNER, |word| word & !(owner::EXECUTING | owner::POLLED));
         true
     }
 }

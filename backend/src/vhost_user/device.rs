@@ -49,6 +49,10 @@ struct Worker {
     window: Option<Arc<Window>>,
     buffers: Buffers,
     waiting: Waiting,
+    /// What the bell was at last, while the monitor knows that somebody listens.
+    bell: Option<u32>,
+    /// It was rung since.
+    rung: bool,
 }
 
 /// A command and its response.
@@ -98,6 +102,8 @@ impl Endpoint {
                 window: None,
                 buffers: Buffers::new(),
                 waiting: Waiting::new(most_poll),
+                bell: None,
+                rung: false,
             }),
             window: Mutex::default(),
             queue: Mutex::default(),
@@ -109,8 +115,15 @@ impl Endpoint {
         })
     }
 
-    /// Executes one command of the queue; false when there was none.
+    /// Executes one command; false when there was none.
     fn serve_one(&self, worker: &mut Worker, vring: &Vring) -> io::Result<bool> {
+        if std::mem::take(&mut worker.rung)
+            && let Some(window) = worker.window.clone()
+            && window.crb.polled_command()
+        {
+            self.answer_bell(&window, &mut worker.buffers, vring)?;
+            return Ok(true);
+        }
         let Some(memory) = &worker.memory else { return Ok(false) };
         let memory = memory.memory();
         let Worker { window, buffers, .. } = worker;
@@ -135,9 +148,7 @@ impl Endpoint {
             if let Some((locality, len)) = taken {
                 self.execute_in(&window.crb, locality, len, buffers);
             }
-            if window.crb.wants_signal() {
-                vring.signal_used_queue()?;
-            }
+            signal(window, vring)?;
         } else {
             let (locality, len) = taken.unwrap_or_default();
             let command = buffers.command.get(..len).unwrap_or_default();
@@ -149,15 +160,20 @@ impl Endpoint {
         Ok(true)
     }
 
-    /// Executes the command that waits in the CRB of the config space.
-    fn serve_config(&self) {
-        let mut buffers = Buffers::new();
+    /// Executes the command that was announced by the bell, if there is one still.
+    fn answer_bell(&self, window: &Window, buffers: &mut Buffers, vring: &Vring) -> io::Result<()> {
+        self.serve_crb(&window.crb, buffers);
+        signal(window, vring)
+    }
+
+    /// Executes the command that waits in a CRB, if there is one still.
+    fn serve_crb<M: crb_interface::Memory>(&self, crb: &Crb<M>, buffers: &mut Buffers) {
         let taken = self.tpm.cancel().taking(|| {
-            let taken = self.config.take_command(&mut buffers.command);
+            let taken = crb.take_command(&mut buffers.command);
             (taken.is_some(), taken)
         });
         if let Some((locality, len)) = taken {
-            self.execute_in(&self.config, locality, len, &mut buffers);
+            self.execute_in(crb, locality, len, buffers);
         }
     }
 
@@ -175,14 +191,21 @@ impl Endpoint {
         }
     }
 
-    /// Serves the queue until it has been empty for the time that polling is worth.
+    /// Serves the window and the queue until there has been no command for the time that polling is worth.
     fn serve(&self, vring: &Vring) -> io::Result<()> {
         let mut worker = lock(&self.worker);
+        let result = self.serve_all(&mut worker, vring);
+        // Where it ended early: a command that comes now waits for a queue that works, or another process.
+        worker.end_polling();
+        result
+    }
+
+    fn serve_all(&self, worker: &mut Worker, vring: &Vring) -> io::Result<()> {
         let (mut kicked, mut promised) = (true, false);
         while !self.ended.load(Ordering::Relaxed) {
             vring.disable_notification().map_err(io::Error::other)?;
             loop {
-                if self.serve_one(&mut worker, vring)? {
+                if self.serve_one(worker, vring)? {
                     worker.waiting.came(Last::Command);
                     promised = false;
                 } else if promised {
@@ -196,11 +219,19 @@ impl Endpoint {
                     if worker.shares_processor() || !worker.waiting.polls() {
                         break;
                     }
+                    worker.poll();
                 }
                 kicked = false;
                 if self.ended.load(Ordering::Relaxed) {
                     return Ok(());
                 }
+            }
+            if worker.end_polling()
+                && let Some(window) = worker.window.clone()
+            {
+                self.answer_bell(&window, &mut worker.buffers, vring)?;
+                worker.waiting.came(Last::Command);
+                continue;
             }
             if let Some(window) = &worker.window {
                 window.crb.memory().device_will_sleep();
@@ -317,13 +348,21 @@ impl Endpoint {
     fn write_config(&self, offset: u32, data: &[u8]) {
         let actions = self.config.write(u64::from(offset), data);
         if actions.contains(Action::Start) {
-            self.serve_config();
+            self.serve_crb(&self.config, &mut Buffers::new());
         }
         if actions.contains(Action::ResetEstablishment) {
             let active = self.config.active().unwrap_or(4);
             self.tpm.reset_established(active);
             self.config.set_established(self.tpm.established());
         }
+    }
+}
+
+/// Tells the monitor that its command is done, if it sleeps until then.
+fn signal(window: &Window, vring: &Vring) -> io::Result<()> {
+    match window.crb.wants_signal() {
+        true => vring.signal_used_queue(),
+        false => Ok(()),
     }
 }
 
@@ -363,6 +402,36 @@ impl Worker {
     fn shares_processor(&self) -> bool {
         let window = self.window.as_ref();
         window.is_some_and(|window| window.crb.memory().device_shares_processor())
+    }
+
+    /// Looks for commands in the window for a moment, and has the monitor know that.
+    fn poll(&mut self) {
+        /// Looks between two at the queue and at the clock, which take longer.
+        const LOOKS: u32 = 8;
+        let window = self.window.as_ref();
+        if let (Some(window), None) = (window, self.bell) {
+            self.bell = Some(window.crb.begin_polling());
+        }
+        for _ in 0..LOOKS {
+            std::hint::spin_loop();
+            if let (Some(window), Some(heard)) = (window, &mut self.bell)
+                && window.crb.rang(heard)
+            {
+                window.crb.fetch();
+                self.rung = true;
+                return;
+            }
+        }
+    }
+
+    /// The window is not looked at any more. True when there is a command that nobody will announce: it has to be
+    /// executed now.
+    fn end_polling(&mut self) -> bool {
+        let polled = self.bell.take().is_some();
+        self.rung = false;
+        self.window
+            .as_ref()
+            .is_some_and(|window| polled && window.crb.end_polling())
     }
 }
 

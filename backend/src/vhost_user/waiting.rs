@@ -57,9 +57,6 @@ impl Waiting {
             return false;
         }
         self.polled = true;
-        for _ in 0..4 {
-            std::hint::spin_loop();
-        }
         true
     }
 }

@@ -232,6 +232,9 @@ impl Frontend {
 
     /// Writes at an offset into the window, as a guest does. Holds the caller no longer than the budget.
     pub fn write(&self, offset: u64, data: &[u8]) {
+        if self.0.crb.write_on(offset, data) {
+            return;
+        }
         let mut state = self.0.lock();
         let actions = self.0.crb.write(offset, data);
         if !actions.is_empty() {
@@ -279,6 +282,7 @@ impl Shared {
         if actions.contains(Action::Wake)
             && let Some(link) = &state.link
             && !memory.monitor_shares_processor()
+            && !self.crb.is_polled()
             && state.ring.must_notify(&**memory)
         {
             link.kick();
@@ -326,12 +330,14 @@ impl Shared {
             return self.crb.complete(&RETRY);
         };
         let shares_processor = memory.monitor_shares_processor();
-        let page = u64::from(self.crb.active().unwrap_or_default()).wrapping_mul(PAGE as u64);
-        let buffer = self.config.crb.base.wrapping_add(page).wrapping_add(DATA_BUFFER);
         let spins = !shares_processor && state.spinning.pays();
         state.ring.want_signal(memory, !spins);
-        if state.ring.submit(memory, buffer) {
-            link.kick();
+        if !self.crb.ring() {
+            let page = u64::from(self.crb.active().unwrap_or_default()).wrapping_mul(PAGE as u64);
+            let buffer = self.config.crb.base.wrapping_add(page).wrapping_add(DATA_BUFFER);
+            if state.ring.submit(memory, buffer) {
+                link.kick();
+            }
         }
         let begun = Instant::now();
         if spins {
@@ -340,7 +346,7 @@ impl Shared {
             }
             state.ring.want_signal(memory, true);
         }
-        while self.crb.executing() {
+        while self.crb.started() {
             let left = self.config.budget.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 break;
@@ -358,7 +364,8 @@ impl Shared {
     fn spin(&self, begun: Instant) -> bool {
         loop {
             for _ in 0..32 {
-                if !self.crb.executing() {
+                if !self.crb.started() {
+                    self.crb.fetch();
                     return true;
                 }
                 std::hint::spin_loop();

@@ -58,9 +58,11 @@ impl Ring {
 
     /// Says whether the device should signal that it has used a command.
     pub(super) fn want_signal(&mut self, memory: &impl Memory, wanted: bool) {
-        self.quiet = !wanted;
-        self.publish(memory);
-        fence(Ordering::SeqCst);
+        if self.quiet == wanted {
+            self.quiet = !wanted;
+            self.publish(memory);
+            fence(Ordering::SeqCst);
+        }
     }
 
     fn publish(&self, memory: &impl Memory) {

@@ -106,6 +106,9 @@ fn main() -> Result<ExitCode> {
         .iter()
         .map(|route| Path::start(*route, &args.ours))
         .collect::<Result<Vec<_>>>()?;
+    for path in &mut paths {
+        path.settle()?;
+    }
     for placement in &placements {
         measure(&machine, &mut paths, *placement, &operations, rounds, &mut results)?;
         for floor in Floor::value_variants() {

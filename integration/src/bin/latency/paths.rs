@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use crb_interface::frontend::Frontend;
 use crb_interface::layout::{CONFIG_CONTROL, STAGING_SIZE};
-use crb_interface::{Action, Control, Crb, LocalMemory};
+use crb_interface::{Action, Control, Crb, SharedMemory};
 use integration::build::{self, Call};
 use integration::daemon::Daemon;
 use integration::engine::Engine;
@@ -18,6 +18,7 @@ use vhost::vhost_user::message::{
 use vhost::vhost_user::{Frontend as Connection, VhostUserFrontend};
 
 use super::commands::check;
+use super::placement::processor_time;
 
 /// A way that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -113,6 +114,34 @@ impl Path {
         Ok(path)
     }
 
+    /// Waits until the TPM has prepared what it prepares while it is idle: that is no part of any command.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        /// How long a process has to take next to no processor time.
+        const QUIET: Duration = Duration::from_millis(200);
+        const PATIENCE: Duration = Duration::from_secs(30);
+        if let Target::Engine(engine) = &mut self.target {
+            engine.idle();
+        }
+        let Some(process) = self.process() else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        loop {
+            let before = processor_time(process)?;
+            std::thread::sleep(QUIET);
+            if processor_time(process)?.saturating_sub(before) < QUIET / 100 {
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                println!(
+                    "{} still works in the background, which its figures show: the machine is too busy",
+                    self.route.name()
+                );
+                return Ok(());
+            }
+        }
+    }
+
     /// The process of the TPM, where it has one of its own.
     pub(crate) fn process(&self) -> Option<u32> {
         match &self.target {
@@ -190,14 +219,15 @@ impl Window for ConfigWindow {
 /// A window whose registers are the monitor's, as Cloud Hypervisor has it: a command goes over swtpm's data channel
 /// while the write to START waits.
 struct SocketWindow {
-    crb: Crb<LocalMemory>,
+    crb: Crb<SharedMemory>,
     peer: Peer,
     command: Box<[u8; STAGING_SIZE]>,
 }
 
 impl SocketWindow {
     fn start(kind: &Kind) -> Result<Self> {
-        let crb = Crb::new(LocalMemory::default(), crb_interface::Config::default());
+        // The same memory as that of our frontend, so that the registers take no longer.
+        let crb = Crb::new(SharedMemory::create()?, crb_interface::Config::default());
         crb.reset();
         Ok(Self {
             crb,

@@ -11,7 +11,7 @@ use super::paths::Path;
 use super::placement::{Machine, Placement, processor_time};
 
 /// Bounds of the daemon's polling, in microseconds.
-const BOUNDS: [u32; 4] = [0, 20, 50, 200];
+const BOUNDS: [u32; 5] = [0, 20, 50, 100, 200];
 /// Pauses between commands: none, a guest that computes, and two that sleep.
 const PAUSES: [Duration; 4] = [
     Duration::ZERO,
@@ -37,6 +37,7 @@ pub(crate) fn measure(machine: &Machine, ours: &FilePath, placement: Placement, 
     for bound in BOUNDS {
         machine.unpin()?;
         let mut path = Path::polling(ours, bound)?;
+        path.settle()?;
         let process = path.process().context("a daemon without a process")?;
         machine.place(placement, process)?;
         print!("{bound:<10}");

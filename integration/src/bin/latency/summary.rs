@@ -30,13 +30,11 @@ impl Results {
         self.commands.get(&(placement, operation, route))
     }
 
-    /// A list of objects, one a command, route and placement. The engine, which is no way to a TPM, is in the tables
-    /// only.
+    /// A list of objects, one a command, route and placement.
     pub(crate) fn json(&self) -> String {
         let commands = self
             .commands
             .iter()
-            .filter(|((_, _, route), _)| *route != Route::Engine)
             .map(|((placement, operation, route), times)| row(route.name(), *placement, operation.name(), times));
         let floors = self
             .floors
@@ -56,7 +54,10 @@ impl Results {
         for route in routes {
             push(&mut text, format_args!("{:>22}", route.name()));
         }
-        push(&mut text, format_args!("{:>14}\n", "swtpm / ours"));
+        push(
+            &mut text,
+            format_args!("{:>14}{:>14}\n", "ours - engine", "swtpm / ours"),
+        );
         for operation in operations {
             push(&mut text, format_args!("{:<40}", operation.name()));
             for route in routes {
@@ -67,9 +68,14 @@ impl Results {
                 push(&mut text, format_args!("{cell:>22}"));
             }
             let median = |route| Some(self.times(placement, *operation, route)?.percentile(50));
-            let ratio = median(Route::SwtpmSocket).zip(median(Route::VhostUser));
-            let ratio = ratio.map_or_else(|| "-".to_owned(), |(swtpm, ours)| format!("{:.2}", swtpm / ours));
-            push(&mut text, format_args!("{ratio:>14}\n"));
+            let ours = median(Route::VhostUser);
+            let compared = |other: Option<f64>, how: fn(f64, f64) -> f64| {
+                let both = ours.zip(other);
+                both.map_or_else(|| "-".to_owned(), |(ours, other)| format!("{:.2}", how(ours, other)))
+            };
+            let over = compared(median(Route::Engine), |ours, engine| ours - engine);
+            let ratio = compared(median(Route::SwtpmSocket), |ours, swtpm| swtpm / ours);
+            push(&mut text, format_args!("{over:>14}{ratio:>14}\n"));
         }
         for (_, floor, times) in self.floors.iter().filter(|(at, _, _)| *at == placement) {
             let (median, p99) = (times.percentile(50), times.percentile(99));
