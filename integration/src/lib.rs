@@ -20,6 +20,7 @@ pub mod keys;
 pub mod kills;
 mod patch;
 pub mod peer;
+pub mod processor;
 pub mod proxy;
 pub mod report;
 pub mod restarts;

@@ -2,20 +2,18 @@
 //!
 //! Prints nanoseconds of processor time that all its threads used meanwhile.
 
-use std::fs;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use clap::Parser;
-use integration::build;
 use integration::daemon::Daemon;
 use integration::window::Driver;
+use integration::{build, processor};
 
 /// How long what is prepared in the background may take.
-const PATIENCE: u32 = 120;
-const SECOND: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -35,26 +33,12 @@ fn main() -> Result<()> {
     for command in [build::startup(0), build::get_random(16)] {
         frontend.transact(&command.bytes(), &mut response)?;
     }
-    let mut before = processor_time(daemon.id())?;
-    for _ in 0..PATIENCE {
-        sleep(SECOND);
-        let now = processor_time(daemon.id())?;
-        if now == before {
-            sleep(SECOND * u32::try_from(args.seconds)?);
-            println!("{}", processor_time(daemon.id())? - now);
-            return Ok(());
-        }
-        before = now;
-    }
-    bail!("the daemon is still busy after {PATIENCE} s")
-}
-
-/// Nanoseconds that a process' threads have run.
-fn processor_time(process: u32) -> Result<u64> {
-    let mut total = 0;
-    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
-        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-        total += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
-    }
-    Ok(total)
+    ensure!(
+        processor::settle(daemon.id(), PATIENCE)?,
+        "the daemon is still busy after {PATIENCE:?}"
+    );
+    let before = processor::time(daemon.id())?;
+    sleep(Duration::from_secs(args.seconds));
+    println!("{}", (processor::time(daemon.id())? - before).as_nanos());
+    Ok(())
 }

@@ -10,6 +10,7 @@ use integration::build::{self, Call};
 use integration::daemon::Daemon;
 use integration::engine::Engine;
 use integration::peer::{Kind, Peer};
+use integration::processor;
 use integration::window::{Driver, Window};
 use vhost::VhostBackend;
 use vhost::vhost_user::message::{
@@ -18,7 +19,6 @@ use vhost::vhost_user::message::{
 use vhost::vhost_user::{Frontend as Connection, VhostUserFrontend};
 
 use super::commands::check;
-use super::placement::processor_time;
 
 /// A way that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -116,30 +116,19 @@ impl Path {
 
     /// Waits until the TPM has prepared what it prepares while it is idle: that is no part of any command.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        /// How long a process has to take next to no processor time.
-        const QUIET: Duration = Duration::from_millis(200);
         const PATIENCE: Duration = Duration::from_secs(30);
         if let Target::Engine(engine) = &mut self.target {
             engine.idle();
         }
-        let Some(process) = self.process() else {
-            return Ok(());
-        };
-        let begun = Instant::now();
-        loop {
-            let before = processor_time(process)?;
-            std::thread::sleep(QUIET);
-            if processor_time(process)?.saturating_sub(before) < QUIET / 100 {
-                return Ok(());
-            }
-            if begun.elapsed() > PATIENCE {
-                println!(
-                    "{} still works in the background, which its figures show: the machine is too busy",
-                    self.route.name()
-                );
-                return Ok(());
-            }
+        if let Some(process) = self.process()
+            && !processor::settle(process, PATIENCE)?
+        {
+            println!(
+                "{} still works in the background, which its figures show: the machine is too busy",
+                self.route.name()
+            );
         }
+        Ok(())
     }
 
     /// The process of the TPM, where it has one of its own.

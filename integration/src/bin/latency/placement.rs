@@ -1,4 +1,4 @@
-//! On which processors the driver and the TPM's process run, and what they take of them.
+//! On which processors the driver and the TPM's process run.
 
 use std::time::Duration;
 
@@ -97,16 +97,4 @@ fn threads(process: u32) -> Result<Vec<Pid>> {
         threads.push(Pid::from_raw(number).context("a thread without a number")?);
     }
     Ok(threads)
-}
-
-/// The processor's time that a process has taken.
-pub(crate) fn processor_time(process: u32) -> Result<Duration> {
-    let mut total = Duration::ZERO;
-    for thread in threads(process)? {
-        let file = format!("/proc/{process}/task/{}/schedstat", thread.as_raw_pid());
-        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
-        let nanoseconds = text.split(' ').next().unwrap_or_default().trim().parse()?;
-        total += Duration::from_nanos(nanoseconds);
-    }
-    Ok(total)
 }

@@ -4,11 +4,12 @@ use std::path::Path as FilePath;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use integration::processor;
 use integration::times::Times;
 
 use super::commands::Operation;
 use super::paths::Path;
-use super::placement::{Machine, Placement, processor_time};
+use super::placement::{Machine, Placement};
 
 /// Bounds of the daemon's polling, in microseconds.
 const BOUNDS: [u32; 5] = [0, 20, 50, 100, 200];
@@ -48,9 +49,9 @@ pub(crate) fn measure(machine: &Machine, ours: &FilePath, placement: Placement, 
         }
         // What the last commands set off has ended.
         std::thread::sleep(Duration::from_millis(50));
-        let before = processor_time(process)?;
+        let before = processor::time(process)?;
         std::thread::sleep(IDLE);
-        let idle = processor_time(process)?.saturating_sub(before);
+        let idle = processor::time(process)?.saturating_sub(before);
         println!("{:>10.2} %", idle.as_secs_f64() * 100.0 / IDLE.as_secs_f64());
     }
     Ok(())
@@ -64,7 +65,7 @@ fn run(path: &mut Path, process: u32, pause: Duration, rounds: u32) -> Result<(T
     };
     let command = Operation::GetRandom.call(0, 0).bytes();
     let mut times = Vec::new();
-    let before = processor_time(process)?;
+    let before = processor::time(process)?;
     for _ in 0..rounds {
         if pause > Duration::from_micros(500) {
             std::thread::sleep(pause);
@@ -76,6 +77,6 @@ fn run(path: &mut Path, process: u32, pause: Duration, rounds: u32) -> Result<(T
         }
         times.push(path.run(&command)?.0);
     }
-    let burned = processor_time(process)?.saturating_sub(before);
+    let burned = processor::time(process)?.saturating_sub(before);
     Ok((Times::new(times), burned.as_secs_f64() * 1e6 / f64::from(rounds)))
 }
