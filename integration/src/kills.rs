@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::answer;
 use crate::build::{self, Call, Public, nv_public};
 use crate::codes::{alg, na, rc, rh};
 use crate::crypto::Rng;
@@ -252,9 +253,9 @@ fn load(
             break Some(change);
         };
         ensure!(
-            code(&response) == rc::SUCCESS,
+            answer::code(&response) == rc::SUCCESS,
             "{change:?} answered {:#x}",
-            code(&response)
+            answer::code(&response)
         );
         world = change.apply(&world);
         summary.answered += 1;
@@ -262,8 +263,8 @@ fn load(
             summary.clears += 1;
             // It has flushed the key, and the next one is the new seed's.
             match peer.execute(&create_primary().bytes()) {
-                Ok(response) if code(&response) == rc::SUCCESS => primary = handle(&response)?,
-                Ok(response) => bail!("TPM2_CreatePrimary answered {:#x}", code(&response)),
+                Ok(response) if answer::code(&response) == rc::SUCCESS => primary = handle(&response)?,
+                Ok(response) => bail!("TPM2_CreatePrimary answered {:#x}", answer::code(&response)),
                 Err(_) => break None,
             }
         }
@@ -300,7 +301,7 @@ fn look(peer: &mut Peer) -> Result<(World, u32)> {
     let world = World {
         counter,
         data,
-        persistent: code(&persistent) == rc::SUCCESS,
+        persistent: answer::code(&persistent) == rc::SUCCESS,
         primary: Primary::Named(name(&ok(peer, &build::read_public(primary))?)?),
         highest: 0,
     };
@@ -325,7 +326,7 @@ fn create_primary() -> Call {
 
 fn read(peer: &mut Peer, index: u32, size: u16) -> Result<Index<Vec<u8>>> {
     let response = run_call(peer, &build::nv_read(index, index, size, 0))?;
-    match code(&response) {
+    match answer::code(&response) {
         // Of a response with sessions, behind the parameters' size.
         rc::SUCCESS => Ok(Index::Holds(In(response.get(14..).unwrap_or_default()).b2()?.to_vec())),
         rc::NV_UNINITIALIZED => Ok(Index::Unwritten),
@@ -340,14 +341,10 @@ fn run_call(peer: &mut Peer, call: &Call) -> Result<Vec<u8>> {
 
 fn ok(peer: &mut Peer, call: &Call) -> Result<Vec<u8>> {
     let response = run_call(peer, call)?;
-    match code(&response) {
+    match answer::code(&response) {
         rc::SUCCESS => Ok(response),
         code => bail!("command {:#x} answered {code:#x}", call.code),
     }
-}
-
-fn code(response: &[u8]) -> u32 {
-    In(response.get(6..).unwrap_or_default()).u32().unwrap_or(u32::MAX)
 }
 
 fn handle(response: &[u8]) -> Result<u32> {
