@@ -10,7 +10,7 @@ use crate::memory::Memory;
 pub(crate) mod owner {
     /// The TPM's side has a command and the window.
     pub(crate) const EXECUTING: u32 = 1 << 31;
-    /// The TPM's side looks at this word for commands.
+    /// The TPM's side looks at the bell for commands.
     pub(crate) const POLLED: u32 = 1 << 30;
     /// The active locality relinquished in the middle of its command.
     pub(crate) const RELINQUISHED: u32 = 1 << 16;

@@ -3,7 +3,6 @@
 use tracing::debug;
 
 use super::{Device, DeviceError, State, StateError, code_of};
-use crate::store::OpenError;
 
 /// How far that has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,23 +27,21 @@ pub(super) fn tells_nothing(command: &[u8]) -> bool {
 }
 
 impl State {
-    fn settle_start(&mut self) -> Result<(), OpenError> {
-        if self.settling != Settling::Done {
-            self.lease.settle()?;
-            self.settling = Settling::Done;
-        }
-        Ok(())
-    }
-
     /// Writes what is still to be written, unless the daemon only starts; says whether all is on the disk that is to be.
     pub(super) fn settle_if_due(&mut self) -> bool {
         match self.settling {
             Settling::Early | Settling::Done => true,
             // Whoever settles it in the background says why it cannot be, and ends the daemon.
-            Settling::Due => self
-                .settle_start()
-                .inspect_err(|error| debug!("the start is not on the disk: {error}"))
-                .is_ok(),
+            Settling::Due => match self.lease.settle() {
+                Ok(()) => {
+                    self.settling = Settling::Done;
+                    true
+                }
+                Err(error) => {
+                    debug!("the start is not on the disk: {error}");
+                    false
+                }
+            },
         }
     }
 }

@@ -61,15 +61,8 @@ impl Anchor for FileAnchor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::mark::tests::mark;
     use super::*;
-
-    fn mark(generation: u64) -> Mark {
-        Mark {
-            tpm: [7; 16],
-            generation,
-            fingerprint: [9; 32],
-        }
-    }
 
     #[test]
     fn the_last_mark_is_found() {

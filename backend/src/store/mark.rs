@@ -131,10 +131,11 @@ fn parse(bytes: &[u8; SIZE]) -> Option<Mark> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn mark(generation: u64) -> Mark {
+    /// A mark of a TPM, and of no other.
+    pub(in crate::store) fn mark(generation: u64) -> Mark {
         Mark {
             tpm: [7; 16],
             generation,

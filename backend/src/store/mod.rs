@@ -315,9 +315,7 @@ impl Store {
         }
         Ok(())
     }
-}
 
-impl Store {
     /// What a start commits; why it cannot.
     fn commit_first(&mut self, changes: &[Change]) -> Result<(), OpenError> {
         let (vacant, path) = (self.rows.are_vacant(), self.directory.state());
