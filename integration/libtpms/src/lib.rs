@@ -1,16 +1,21 @@
 //! Another TPM in this process, to measure ours beside it: libtpms as the distribution has it.
 //!
 //! The library is loaded when it is asked for, so that nothing has to be installed to build this. Its state is forgotten:
-//! what it writes goes nowhere.
+//! once the TPM runs, what it writes goes nowhere.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The file that Debian's `libtpms0` installs.
 const LIBRARY: &CStr = c"libtpms.so.0";
 /// TPMLIB_TPM_VERSION_2.
 const VERSION_2: c_int = 1;
+/// TPM_PERMANENT_ALL_NAME: what persists, the only state that a new TPM writes.
+const PERMANENT: &CStr = c"permall";
+/// TPM_FAIL.
+const FAIL: u32 = 9;
 /// TPM_RETRY: what the callback that reads state answers where there is none, so that a TPM is made.
 const NO_STATE: u32 = 0x800;
 
@@ -54,12 +59,47 @@ extern "C" fn init() -> u32 {
     0
 }
 
-extern "C" fn load(_: *mut *mut u8, _: *mut u32, _: u32, _: *const c_char) -> u32 {
-    NO_STATE
+/// What was written last while a TPM is made: libtpms writes a new TPM, and then starts with what it reads. `None` when
+/// the TPM runs, as nothing is read any more.
+static STATE: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+extern "C" fn load(data: *mut *mut u8, len: *mut u32, _: u32, name: *const c_char) -> u32 {
+    // SAFETY: libtpms passes a C string.
+    if unsafe { CStr::from_ptr(name) } != PERMANENT {
+        return NO_STATE;
+    }
+    let Ok(guard) = STATE.lock() else {
+        return FAIL;
+    };
+    let state = match &*guard {
+        Some(state) if !state.is_empty() => state,
+        _ => return NO_STATE,
+    };
+    // SAFETY: libtpms passes the addresses of a pointer and of a length, and frees the memory, which is the C library's and
+    // as large as what is copied there.
+    unsafe {
+        let copy = libc::malloc(state.len()).cast::<u8>();
+        if copy.is_null() {
+            return FAIL;
+        }
+        copy.copy_from_nonoverlapping(state.as_ptr(), state.len());
+        data.write(copy);
+        len.write(u32::try_from(state.len()).unwrap_or_default());
+    }
+    0
 }
 
-extern "C" fn store(_: *const u8, _: u32, _: u32, _: *const c_char) -> u32 {
-    0
+extern "C" fn store(data: *const u8, len: u32, _: u32, _: *const c_char) -> u32 {
+    match STATE.lock().as_deref_mut() {
+        Ok(Some(state)) => {
+            state.clear();
+            // SAFETY: libtpms says how many bytes there are.
+            state.extend_from_slice(unsafe { std::slice::from_raw_parts(data, len as usize) });
+            0
+        }
+        Ok(None) => 0,
+        Err(_) => FAIL,
+    }
 }
 
 extern "C" fn delete(_: u32, _: *const c_char, _: u8) -> u32 {
@@ -95,6 +135,13 @@ unsafe fn symbol<F: Copy>(library: *mut c_void, name: &'static CStr) -> Result<F
 
 static IN_USE: AtomicBool = AtomicBool::new(false);
 
+/// Has what is written kept from now on, or not.
+fn keep(state: Option<Vec<u8>>) {
+    if let Ok(mut kept) = STATE.lock() {
+        *kept = state;
+    }
+}
+
 /// A TPM fresh from manufacture, after `_TPM_Init`. There is one at a time in a process, and it stays on one thread.
 #[derive(Debug)]
 pub struct Tpm {
@@ -115,7 +162,10 @@ impl Tpm {
         if IN_USE.swap(true, Ordering::SeqCst) {
             return Err(Error::InUse);
         }
-        Self::make().inspect_err(|_| IN_USE.store(false, Ordering::SeqCst))
+        keep(Some(Vec::new()));
+        let made = Self::make();
+        keep(None);
+        made.inspect_err(|_| IN_USE.store(false, Ordering::SeqCst))
     }
 
     fn make() -> Result<Self, Error> {
