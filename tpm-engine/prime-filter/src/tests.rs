@@ -92,16 +92,31 @@ fn other_sizes_take_the_portable_path() {
     assert!(!pass(&[odd(U768::MAX)])[0]);
 }
 
-/// The same with the highest bit set.
-pub(crate) fn long<const LIMBS: usize>() -> impl Strategy<Value = Odd<Uint<LIMBS>>> {
-    candidate().prop_map(|m| odd(m.get() | Uint::ONE.shl_vartime(Uint::<LIMBS>::BITS - 1)))
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn both_paths_agree(candidates in proptest::collection::vec(candidate::<{ U512::LIMBS }>(), 0..9)) {
+    fn both_paths_agree_on_512_bits(candidates in batch::<{ U512::LIMBS }>(111, 569)) {
+        pass(&candidates);
+    }
+
+    #[test]
+    fn both_paths_agree_on_1024_bits(candidates in batch::<{ U1024::LIMBS }>(1155, 105)) {
+        pass(&candidates);
+    }
+
+    #[test]
+    fn both_paths_agree_on_1536_bits(candidates in batch::<{ U1536::LIMBS }>(699, 3453)) {
+        pass(&candidates);
+    }
+
+    #[test]
+    fn both_paths_agree_on_2048_bits(candidates in batch::<{ U2048::LIMBS }>(1919, 1557)) {
+        pass(&candidates);
+    }
+
+    #[test]
+    fn short_numbers_take_the_portable_path(candidates in proptest::collection::vec(candidate::<{ U512::LIMBS }>(), 0..9)) {
         pass(&candidates);
     }
 }
@@ -122,4 +137,18 @@ pub(crate) fn candidate<const LIMBS: usize>() -> impl Strategy<Value = Odd<Uint<
         }
         odd(number)
     })
+}
+
+/// The same with the highest bit set.
+pub(crate) fn long<const LIMBS: usize>() -> impl Strategy<Value = Odd<Uint<LIMBS>>> {
+    candidate().prop_map(|m| odd(m.get() | Uint::ONE.shl_vartime(Uint::<LIMBS>::BITS - 1)))
+}
+
+/// Long numbers, and the first and last primes of their size among them.
+fn batch<const LIMBS: usize>(first: i32, last: i32) -> impl Strategy<Value = Vec<Odd<Uint<LIMBS>>>> {
+    let primes = [near(-first), near(last)];
+    proptest::collection::vec(
+        prop_oneof![3 => long(), 1 => proptest::sample::select(primes.to_vec())],
+        0..9,
+    )
 }
