@@ -456,6 +456,11 @@ pub(crate) fn of_profile(profile: &'static Profile) -> impl Iterator<Item = &'st
         .filter(|info| !profile.commands_off.contains(&info.code))
 }
 
+/// How many commands that are.
+pub(crate) const fn number(profile: &'static Profile) -> usize {
+    COMMANDS.len().saturating_sub(profile.commands_off.len())
+}
+
 /// The name of a command, for whoever writes logs; `None` for an unknown code.
 #[must_use]
 pub fn command_name(code: u32) -> Option<&'static str> {

@@ -122,6 +122,14 @@ const LIBTPMS: &[u32] = &[
 ];
 
 #[test]
+fn as_many_commands_are_reported_as_there_are() {
+    for name in ProfileName::ALL {
+        let profile = name.newest();
+        assert_eq!(super::number(profile), super::of_profile(profile).count(), "{name}");
+    }
+}
+
+#[test]
 fn attributes_agree_with_another_implementation() {
     for info in COMMANDS {
         match LIBTPMS.iter().find(|attributes| **attributes & 0xFFFF == info.code) {

@@ -97,7 +97,7 @@ fn fixed(tpm: &Tpm) -> impl IntoIterator<Item = Property> + use<> {
     const VENDOR: &str = "SW  vhost-tpm";
     let firmware =
         [FIRMWARE_VERSION >> 32, FIRMWARE_VERSION & 0xFFFF_FFFF].map(|half| u32::try_from(half).unwrap_or_default());
-    let commands = count(commands::of_profile(tpm.profile).count());
+    let commands = count(commands::number(tpm.profile));
     let digest = tpm.profile.hashes.iter().map(|alg| alg.digest_size()).max();
     [
         (0x100, characters("2.0", 0)),
