@@ -144,9 +144,11 @@ pub(crate) fn invoke<C: Command>(
     let mut reader = crate::marshal::Reader::new(params, tpm.profile);
     let params = reader.read::<C::Params<'_>>()?;
     reader.finish()?;
-    let reply = C::run(tpm, C::handles(handles)?, params)?;
+    let reply = C::run(tpm, C::handles(handles)?, params);
+    // A reply may be large: it is not moved out of the result.
+    let reply = reply.as_ref().map_err(|code| *code)?;
     reply.marshal(out);
-    Ok(C::reply_handle(&reply))
+    Ok(C::reply_handle(reply))
 }
 
 /// Declares a command: number, handles with roles, parameters and reply, as the tables of Part 3 show them.

@@ -10,7 +10,7 @@ use crate::alg::HashAlg;
 use crate::bytes::{Bytes, Digest};
 use crate::commands::{CommandInfo, Flag};
 use crate::crypto::hash::hash;
-use crate::marshal::{Marshal, Writer};
+use crate::marshal::{Marshal, Reader, Writer};
 use crate::rc::{Rc, RcResult};
 use crate::tpm::{Locality, MAX_COMMAND_SIZE, Phase, ResponseBuffer, Tpm};
 use crate::types::attributes::SessionAttributes;
@@ -50,7 +50,9 @@ impl Tpm {
         if self.phase == Phase::Started {
             self.pass_time()?;
         }
-        let call = self.parse(command)?;
+        let mut reader = Reader::new(command, self.profile);
+        let mut call = Call::new(self.parse_header(&mut reader)?);
+        self.parse(reader, &mut call)?;
         if !self.keys_tested && !call.info.has(Flag::WithoutKeys) {
             self.test_keys()?;
         }

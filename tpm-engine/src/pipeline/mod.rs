@@ -47,7 +47,7 @@ impl SessionUse<'_> {
     }
 }
 
-/// A command that has been taken apart.
+/// A command that has been taken apart: in place, as it is large to be moved about.
 struct Call<'a> {
     info: &'static CommandInfo,
     has_sessions: bool,
@@ -60,6 +60,18 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// A command of which the header is known.
+    fn new((info, has_sessions): (&'static CommandInfo, bool)) -> Self {
+        Self {
+            info,
+            has_sessions,
+            handles: ArrayVec::new(),
+            names: ArrayVec::new(),
+            sessions: ArrayVec::new(),
+            params: &[],
+        }
+    }
+
     /// The place of the session with this attribute; there is at most one.
     fn session_with(&self, attribute: SessionAttributes) -> Option<usize> {
         self.sessions

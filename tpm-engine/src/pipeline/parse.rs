@@ -16,32 +16,26 @@ use crate::types::symmetric::SymDef;
 const MIN_AUTHORIZATION_SIZE: usize = 9;
 
 impl Tpm {
-    /// Takes a command apart and checks everything that needs no authorization.
-    pub(super) fn parse<'a>(&self, command: &'a [u8]) -> RcResult<Call<'a>> {
-        let mut reader = Reader::new(command, self.profile);
-        let (has_sessions, code) = header(&mut reader, command.len(), self.buffer_size)?;
+    /// Reads a command's header: what it commands, which may be commanded now, and whether it has sessions.
+    pub(super) fn parse_header(&self, reader: &mut Reader<'_>) -> RcResult<(&'static CommandInfo, bool)> {
+        let (has_sessions, code) = header(reader, self.buffer_size)?;
         let failed = matches!(self.phase, Phase::Failed(_));
         // In failure mode a code that is unknown is as good as any other (Part 1, 12.4.3).
         let info = commands::find(self.profile, code).map_err(|code| if failed { Rc::FAILURE } else { code })?;
         match self.phase {
-            Phase::Started if info.has(Flag::BeforeStartup) && !info.has(Flag::InFailureMode) => {
-                return Err(Rc::INITIALIZE);
-            }
-            Phase::Started => {}
-            Phase::Failed(_) if info.has(Flag::InFailureMode) && !has_sessions => {}
-            Phase::Failed(_) => return Err(Rc::FAILURE),
-            Phase::Initialized { .. } if info.has(Flag::BeforeStartup) => {}
-            Phase::Initialized { .. } | Phase::Off => return Err(Rc::INITIALIZE),
-        }
-        // Filled in place: it is large to be moved about.
-        let mut call = Call {
-            info,
-            has_sessions,
-            handles: ArrayVec::new(),
-            names: ArrayVec::new(),
-            sessions: ArrayVec::new(),
-            params: &[],
-        };
+            Phase::Started if info.has(Flag::BeforeStartup) && !info.has(Flag::InFailureMode) => Err(Rc::INITIALIZE),
+            Phase::Started => Ok(()),
+            Phase::Failed(_) if info.has(Flag::InFailureMode) && !has_sessions => Ok(()),
+            Phase::Failed(_) => Err(Rc::FAILURE),
+            Phase::Initialized { .. } if info.has(Flag::BeforeStartup) => Ok(()),
+            Phase::Initialized { .. } | Phase::Off => Err(Rc::INITIALIZE),
+        }?;
+        Ok((info, has_sessions))
+    }
+
+    /// Takes apart what comes behind the header, and checks everything that needs no authorization.
+    pub(super) fn parse<'a>(&self, mut reader: Reader<'a>, call: &mut Call<'a>) -> RcResult<()> {
+        let info = call.info;
         for (number, spec) in (1u32..).zip(info.handles) {
             let handle = spec.kind.read(&mut reader).map_err(|code| code.handle(number))?;
             call.handles.push(handle);
@@ -50,7 +44,7 @@ impl Tpm {
             self.check_present(info, *handle, number)?;
         }
         self.check_read_only(info.code, &call.handles)?;
-        if has_sessions {
+        if call.has_sessions {
             let size = reader.read::<u32>()?;
             let size = usize::try_from(size).unwrap_or(usize::MAX);
             if size < MIN_AUTHORIZATION_SIZE || size > reader.rest().len() {
@@ -75,7 +69,7 @@ impl Tpm {
         if call.sessions.iter().any(|session| !session.is_password()) || self.is_audited(info) {
             call.names.extend(call.handles.iter().map(|handle| self.name(*handle)));
         }
-        Ok(call)
+        Ok(())
     }
 
     /// Takes the authorization area apart, and checks of each session what Part 3, 5.4 asks of it as such.
@@ -156,7 +150,8 @@ fn check_password_session(session: &SessionUse<'_>) -> RcResult<()> {
 }
 
 /// Reads the header: whether there are sessions, and the command code.
-fn header(reader: &mut Reader<'_>, len: usize, limit: usize) -> RcResult<(bool, u32)> {
+fn header(reader: &mut Reader<'_>, limit: usize) -> RcResult<(bool, u32)> {
+    let len = reader.rest().len();
     if len < HEADER_SIZE {
         return Err(Rc::COMMAND_SIZE);
     }

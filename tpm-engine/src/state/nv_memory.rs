@@ -150,10 +150,12 @@ impl NvMemory {
     }
 
     /// Makes all staged changes durable, or none: then they are undone and the answer is TPM_RC_NV_UNAVAILABLE.
+    #[inline]
     pub(crate) fn commit(&mut self) -> RcResult<()> {
-        if !self.dirty {
-            return Ok(());
-        }
+        if self.dirty { self.commit_staged() } else { Ok(()) }
+    }
+
+    fn commit_staged(&mut self) -> RcResult<()> {
         let changes = difference(Some(&self.committed), &self.working);
         if !changes.is_empty() {
             self.write(changes)?;

@@ -24,7 +24,12 @@ impl PcrSelection {
 
     /// The PCR that are selected, in ascending order.
     pub(crate) fn iter(self) -> impl Iterator<Item = u32> {
-        (0..PCR_COUNT).filter(move |pcr| self.bits & 1u32.wrapping_shl(*pcr) != 0)
+        let mut rest = self.bits & Self::ALL;
+        std::iter::from_fn(move || {
+            let pcr = (rest != 0).then(|| rest.trailing_zeros());
+            rest &= rest.wrapping_sub(1);
+            pcr
+        })
     }
 }
 
