@@ -4,13 +4,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::layout::MEMORY_SIZE;
 
+/// Bytes of a word.
+const WORD: usize = size_of::<u32>();
+
 /// [`MEMORY_SIZE`] bytes as little-endian words.
 ///
 /// Bytes are copied word by word with relaxed atomic accesses, so that a peer that changes them meanwhile, the guest
 /// included, can make the copy nonsense, but nothing worse.
 pub trait Memory {
+    /// All of it.
+    fn words(&self) -> &[AtomicU32];
+
     /// The word at a byte offset that is a multiple of four; `None` past the end.
-    fn word(&self, offset: usize) -> Option<&AtomicU32>;
+    fn word(&self, offset: usize) -> Option<&AtomicU32> {
+        self.words().get(offset / WORD)
+    }
 
     /// Reads a word, and with it all that its writer had written before.
     fn load(&self, offset: usize) -> u32 {
@@ -38,58 +46,73 @@ pub trait Memory {
 
     /// Copies bytes out; zeros for what lies past the end.
     fn copy_out(&self, offset: usize, out: &mut [u8]) {
-        each_word(offset, out.len(), |word, skip, range| {
-            let bytes = self
-                .word(word)
-                .map_or(0, |word| word.load(Ordering::Relaxed))
-                .to_ne_bytes();
-            let source = bytes.get(skip..).unwrap_or_default();
-            if let Some(target) = out.get_mut(range) {
-                for (to, from) in target.iter_mut().zip(source) {
-                    *to = *from;
-                }
-            }
-        });
+        let mut words = self.words_from(offset);
+        let mut next = || {
+            words
+                .next()
+                .map_or([0; WORD], |word| word.load(Ordering::Relaxed).to_ne_bytes())
+        };
+        let skip = offset % WORD;
+        let (first, rest) = out.split_at_mut(before_word(offset).min(out.len()));
+        if !first.is_empty() {
+            copy_bytes(next().get(skip..).unwrap_or_default(), first);
+        }
+        let (whole, last) = rest.as_chunks_mut::<WORD>();
+        for bytes in whole {
+            *bytes = next();
+        }
+        if !last.is_empty() {
+            copy_bytes(&next(), last);
+        }
     }
 
     /// Copies bytes in; what lies past the end is dropped.
     fn copy_in(&self, offset: usize, data: &[u8]) {
-        each_word(offset, data.len(), |word, skip, range| {
-            let (Some(word), Some(source)) = (self.word(word), data.get(range)) else {
-                return;
-            };
-            let mut bytes = [0; 4];
-            if source.len() < bytes.len() {
-                bytes = word.load(Ordering::Relaxed).to_ne_bytes();
-            }
-            for (to, from) in bytes.iter_mut().skip(skip).zip(source) {
-                *to = *from;
-            }
-            word.store(u32::from_ne_bytes(bytes), Ordering::Relaxed);
-        });
+        let mut words = self.words_from(offset);
+        let (first, rest) = data.split_at(before_word(offset).min(data.len()));
+        if !first.is_empty() {
+            merge(words.next(), offset % WORD, first);
+        }
+        let (whole, last) = rest.as_chunks::<WORD>();
+        for (bytes, word) in whole.iter().zip(words.by_ref()) {
+            word.store(u32::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+        if !last.is_empty() {
+            merge(words.next(), 0, last);
+        }
     }
 
     /// Sets bytes to zero; both ends must be at words.
     fn wipe(&self, offset: usize, len: usize) {
-        each_word(offset, len, |word, _, _| {
-            if let Some(word) = self.word(word) {
-                word.store(0, Ordering::Relaxed);
-            }
-        });
+        for word in self.words_from(offset).take(len / WORD) {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The words from the one that a byte is in.
+    fn words_from(&self, offset: usize) -> std::slice::Iter<'_, AtomicU32> {
+        self.words().get(offset / WORD..).unwrap_or_default().iter()
     }
 }
 
-/// Calls `visit` for each word that `len` bytes from `offset` touch: the word's offset, how many of its bytes come
-/// before the range, and which bytes of the range are in it.
-fn each_word(offset: usize, len: usize, mut visit: impl FnMut(usize, usize, std::ops::Range<usize>)) {
-    let mut done = 0usize;
-    while done < len {
-        let at = offset.saturating_add(done);
-        let skip = at & 3;
-        let count = 4usize.saturating_sub(skip).min(len.saturating_sub(done));
-        let end = done.saturating_add(count);
-        visit(at & !3, skip, done..end);
-        done = end;
+/// How many bytes there are from an offset to the next word's beginning.
+const fn before_word(offset: usize) -> usize {
+    offset.wrapping_neg() % WORD
+}
+
+/// Copies as many bytes as both have: fewer than a word, for which a call of the library takes longer than all the rest.
+fn copy_bytes(from: &[u8], to: &mut [u8]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+}
+
+/// Replaces some of a word's bytes.
+fn merge(word: Option<&AtomicU32>, skip: usize, data: &[u8]) {
+    if let Some(word) = word {
+        let mut bytes = word.load(Ordering::Relaxed).to_ne_bytes();
+        copy_bytes(data, bytes.get_mut(skip..).unwrap_or_default());
+        word.store(u32::from_ne_bytes(bytes), Ordering::Relaxed);
     }
 }
 
@@ -98,19 +121,19 @@ pub struct LocalMemory(Box<[AtomicU32]>);
 
 impl Default for LocalMemory {
     fn default() -> Self {
-        Self((0..MEMORY_SIZE / 4).map(|_| AtomicU32::new(0)).collect())
+        Self((0..MEMORY_SIZE / WORD).map(|_| AtomicU32::new(0)).collect())
     }
 }
 
 impl Memory for LocalMemory {
-    fn word(&self, offset: usize) -> Option<&AtomicU32> {
-        self.0.get(offset / 4)
+    fn words(&self) -> &[AtomicU32] {
+        &self.0
     }
 }
 
 impl<M: Memory> Memory for std::sync::Arc<M> {
-    fn word(&self, offset: usize) -> Option<&AtomicU32> {
-        (**self).word(offset)
+    fn words(&self) -> &[AtomicU32] {
+        (**self).words()
     }
 
     fn wipe(&self, offset: usize, len: usize) {

@@ -57,7 +57,14 @@ impl SharedMemory {
         self.file.file()
     }
 
-    /// All of it. An access to a register is little else than finding its word.
+    /// Where the memory is in this process.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.region.as_ptr() as u64
+    }
+}
+
+impl Memory for SharedMemory {
     #[expect(unsafe_code, reason = "the crate that maps the memory checks each access anew")]
     fn words(&self) -> &[AtomicU32] {
         const {
@@ -67,18 +74,6 @@ impl SharedMemory {
         // SAFETY: `map` has made the region of this size, at the beginning of a page; it stays for as long as `self`. The
         // words may change at any time, in another process as well, which is what atomics are for.
         unsafe { std::slice::from_raw_parts(begin, MEMORY_SIZE / 4) }
-    }
-
-    /// Where the memory is in this process.
-    #[must_use]
-    pub fn address(&self) -> u64 {
-        self.region.as_ptr() as u64
-    }
-}
-
-impl Memory for SharedMemory {
-    fn word(&self, offset: usize) -> Option<&AtomicU32> {
-        self.words().get(offset / 4)
     }
 
     fn wipe(&self, offset: usize, len: usize) {
