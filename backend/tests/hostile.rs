@@ -195,7 +195,7 @@ impl<'a> Monitor<'a> {
         put(0, &random[..0x80]);
         put(0x5000, &random[0x80..0xA0]);
         if self.numbers.below(4) > 0 {
-            put(0x5020, &u32::from_be_bytes(*b"CRB1").to_le_bytes());
+            put(0x50C0, &u32::from_be_bytes(*b"CRB2").to_le_bytes());
         }
         if self.numbers.below(2) > 0 {
             // Locality 0 executes.

@@ -1,6 +1,6 @@
 //! Commands into the interface and responses out of it, whole or in chunks (PTP 6.5.3.9; 1.07 for chunks).
 
-use crate::crb::{Crb, State, page};
+use crate::crb::{Crb, State, at, owner, page};
 use crate::layout::{self, DATA_BUFFER, DATA_BUFFER_SIZE, PAGE, STAGING_SIZE, int};
 use crate::memory::Memory;
 
@@ -43,10 +43,7 @@ impl<M: Memory> Crb<M> {
     ///
     /// The length is what the command's header says, as far as that many bytes can have been written.
     pub fn take_command(&self, out: &mut [u8; STAGING_SIZE]) -> Option<(u8, usize)> {
-        if !self.executing() {
-            return None;
-        }
-        let locality = self.active()?;
+        let locality = self.sender()?;
         let staged = self.load_len(layout::COMMAND_LEN);
         let (source, room) = if staged == 0 {
             (buffer(locality), DATA_BUFFER_SIZE)
@@ -56,6 +53,7 @@ impl<M: Memory> Crb<M> {
         let header = out.first_chunk_mut::<HEADER_SIZE>()?;
         self.memory.copy_out(source, header);
         let len = claimed_size(header).clamp(HEADER_SIZE, room.max(HEADER_SIZE));
+        self.prepare(source, len);
         self.memory
             .copy_out(source.saturating_add(HEADER_SIZE), out.get_mut(HEADER_SIZE..len)?);
         Some((locality, len))
@@ -64,23 +62,28 @@ impl<M: Memory> Crb<M> {
     /// Puts the response into the window and gives the window back to the monitor: START is CLEAR from here on.
     /// Does nothing when no command is being executed.
     pub fn complete(&self, response: &[u8]) {
-        if !self.executing() {
-            return;
-        }
+        let Some(locality) = self.sender() else { return };
         let response = response.get(..STAGING_SIZE).unwrap_or(response);
-        if let Some(locality) = self.active() {
-            let first = response.get(..DATA_BUFFER_SIZE).unwrap_or(response);
-            self.memory.copy_in(buffer(locality), first);
-            if response.len() > DATA_BUFFER_SIZE {
-                self.memory.copy_in(layout::RESPONSE, response);
-            }
-            self.store_len(layout::RESPONSE_LEN, response.len());
-            self.store_len(layout::RESPONSE_SHOWN, first.len());
-            self.set_state(State::Completion);
+        let first = response.get(..DATA_BUFFER_SIZE).unwrap_or(response);
+        self.prepare(buffer(locality), first.len());
+        self.memory.copy_in(buffer(locality), first);
+        if response.len() > DATA_BUFFER_SIZE {
+            self.memory.copy_in(layout::RESPONSE, response);
         }
+        self.store_len(layout::RESPONSE_LEN, response.len());
+        self.store_len(layout::RESPONSE_SHOWN, first.len());
+        self.set_state(State::Completion);
         self.interrupt(int::START);
         self.release_window();
-        self.broadcast(layout::CTRL_START, 0);
+        self.memory.store(at(locality, layout::CTRL_START), 0);
+    }
+
+    /// The locality whose command is to be executed here.
+    fn sender(&self) -> Option<u8> {
+        let owner = self.memory.load(layout::OWNER);
+        let locality = u8::try_from((owner & owner::SENDER) >> owner::SENDER_SHIFT).ok()?;
+        let ours = self.is_ours(owner) && self.exists(locality);
+        (ours && owner & owner::EXECUTING != 0).then_some(locality)
     }
 
     /// The process is gone, and the window the monitor's: a command that was being executed has this response. A process
@@ -148,7 +151,7 @@ impl<M: Memory> Crb<M> {
     }
 
     /// A length that stands in memory, where the other side may have written anything.
-    fn load_len(&self, word: usize) -> usize {
+    pub(crate) fn load_len(&self, word: usize) -> usize {
         usize::try_from(self.memory.load(word))
             .unwrap_or(STAGING_SIZE)
             .min(STAGING_SIZE)
@@ -157,6 +160,11 @@ impl<M: Memory> Crb<M> {
     fn store_len(&self, word: usize, len: usize) {
         self.memory.store(word, u32::try_from(len).unwrap_or(u32::MAX));
     }
+}
+
+/// Where the data buffer begins that the command of an owner word is in.
+pub(crate) const fn buffer_of(owner: u32) -> usize {
+    buffer(((owner & owner::SENDER) >> owner::SENDER_SHIFT) as u8)
 }
 
 /// Where a locality's data buffer begins.

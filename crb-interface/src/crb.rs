@@ -1,7 +1,7 @@
 //! The state machine (PTP 6.5.3.11) and the dispatch of accesses.
 
 use crate::layout::{self, DATA_BUFFER, PAGE, WINDOW_SIZE, ctrl_req, ctrl_start, ctrl_sts, int, intf_id, loc_state};
-use crate::memory::Memory;
+use crate::memory::{Memory, copy_bytes};
 
 /// Who may change the window, one word: while [`EXECUTING`] is set that is the TPM's side, else the monitor's.
 ///
@@ -10,8 +10,16 @@ use crate::memory::Memory;
 pub(crate) mod owner {
     /// The TPM's side has a command and the window.
     pub(crate) const EXECUTING: u32 = 1 << 31;
-    /// The TPM's side looks at the bell for commands.
+    /// The TPM's side looks at this word for commands.
     pub(crate) const POLLED: u32 = 1 << 30;
+    /// The lowest bit of the number of the connection that the TPM's side has, which counts up.
+    pub(crate) const CONNECTION_SHIFT: u32 = 24;
+    /// The bits of it.
+    pub(crate) const CONNECTION: u32 = 0x3F << CONNECTION_SHIFT;
+    /// The lowest bit of the locality that the command comes from.
+    pub(crate) const SENDER_SHIFT: u32 = 20;
+    /// The bits of it.
+    pub(crate) const SENDER: u32 = 7 << SENDER_SHIFT;
     /// The active locality relinquished in the middle of its command.
     pub(crate) const RELINQUISHED: u32 = 1 << 16;
     /// Bits of localities that wait for the TPM (requestAccess).
@@ -114,12 +122,18 @@ impl Default for Config {
 pub struct Crb<M> {
     pub(crate) memory: M,
     pub(crate) config: Config,
+    /// The connection whose commands these are, if only those of one are.
+    pub(crate) connection: Option<u32>,
 }
 
 impl<M: Memory> Crb<M> {
     /// An interface over this memory, which is taken as it is: [`Crb::reset`] makes it a fresh one.
     pub const fn new(memory: M, config: Config) -> Self {
-        Self { memory, config }
+        Self {
+            memory,
+            config,
+            connection: None,
+        }
     }
 
     /// The memory.
@@ -130,7 +144,11 @@ impl<M: Memory> Crb<M> {
     /// The values after power-on. No command may be executing. Queue 0 goes on where it is: the TPM's side may just be
     /// saying there that it will sleep.
     pub fn reset(&self) {
-        self.memory.wipe(0, layout::QUEUE_DESCRIPTORS);
+        self.memory.wipe(0, layout::OWNER);
+        self.memory
+            .update(layout::OWNER, |owner| owner & (owner::CONNECTION | owner::POLLED));
+        self.memory
+            .wipe(layout::STATE, layout::QUEUE_DESCRIPTORS.saturating_sub(layout::STATE));
         let staging = layout::MEMORY_SIZE.saturating_sub(layout::COMMAND);
         self.memory.wipe(layout::COMMAND, staging);
         self.memory.store(layout::HASH_LEN, u32::MAX);
@@ -209,16 +227,13 @@ impl<M: Memory> Crb<M> {
     /// Writes 1–4 bytes of one register; bytes of it that are not written count as 0, which every register ignores, but
     /// TPM_CRB_INT_ENABLE keeps them.
     fn write_register(&self, locality: u8, in_page: usize, piece: &[u8], actions: &mut Actions) {
-        let skip = in_page % 4;
-        let place = |source: &[u8]| {
-            let mut bytes = [0u8; 4];
-            for (to, from) in bytes.iter_mut().skip(skip).zip(source) {
-                *to = *from;
-            }
-            u32::from_le_bytes(bytes)
+        let (value, written) = match piece.first_chunk() {
+            Some(bytes) => (u32::from_le_bytes(*bytes), u32::MAX),
+            None => (
+                placed(in_page, piece),
+                placed(in_page, [0xFF; 4].get(..piece.len()).unwrap_or_default()),
+            ),
         };
-        let value = place(piece);
-        let written = place([0xFF; 4].get(..piece.len()).unwrap_or_default());
         let register = (in_page & !3) as u64;
         if register == layout::LOC_CTRL {
             return self.write_loc_ctrl(locality, value, actions);
@@ -276,9 +291,13 @@ impl<M: Memory> Crb<M> {
         match self.state() {
             State::Reception if value & ctrl_start::START != 0 => {
                 self.stage_last_chunk(locality);
+                // In the page of this locality alone: no other may use it now, and each would be one more cache line that
+                // travels to the TPM's side and back.
+                self.memory.store(at(locality, layout::CTRL_START), ctrl_start::START);
                 // The order matters: what the TPM's side reads after it has seen the owner is all there.
-                self.broadcast(layout::CTRL_START, ctrl_start::START);
-                self.memory.update(layout::OWNER, |owner| owner | owner::EXECUTING);
+                self.memory.update(layout::OWNER, |owner| {
+                    owner & !owner::SENDER | u32::from(locality) << owner::SENDER_SHIFT | owner::EXECUTING
+                });
                 actions.add(Action::Start);
             }
             State::Reception if value & ctrl_start::NEXT_CHUNK != 0 && self.config.chunking => {
@@ -328,11 +347,11 @@ impl<M: Memory> Crb<M> {
         self.memory.load(layout::OWNER) & owner::EXECUTING != 0
     }
 
-    /// Whether TPM_CRB_CTRL_START shows a command that is not done. That is so for a moment longer than
+    /// Whether TPM_CRB_CTRL_START shows a command of this locality that is not done. That is so for a moment longer than
     /// [`Self::executing`].
     #[must_use]
-    pub fn started(&self) -> bool {
-        self.common(layout::CTRL_START) & ctrl_start::START != 0
+    pub fn started(&self, locality: u8) -> bool {
+        self.memory.load(at(locality, layout::CTRL_START)) & ctrl_start::START != 0
     }
 
     /// Whether the guest asked to cancel the command that is being executed.
@@ -373,6 +392,13 @@ impl<M: Memory> Crb<M> {
     pub(crate) const fn exists(&self, locality: u8) -> bool {
         locality < layout::LOCALITIES && self.config.localities & (1 << locality) != 0
     }
+}
+
+/// Some bytes of a register as its value; the others are 0.
+fn placed(in_page: usize, piece: &[u8]) -> u32 {
+    let mut bytes = [0; 4];
+    copy_bytes(piece, bytes.get_mut(in_page % 4..).unwrap_or_default());
+    u32::from_le_bytes(bytes)
 }
 
 /// Where a locality's page begins.

@@ -160,22 +160,24 @@ pub mod int {
 pub const STAGING_SIZE: usize = 0x2000;
 /// The interface's own words.
 pub(crate) const PRIVATE: usize = WINDOW_SIZE;
-/// Who may change the window, and locality changes that wait for the end of a command; see [`crate::Crb`].
+/// Who may change the window, and locality changes that wait for the end of a command; see [`crate::Crb`]. Nothing else is
+/// in its pair of cache lines: what the TPM's side polls is slow to write, and the words behind it are written with nearly
+/// every access.
 pub(crate) const OWNER: usize = PRIVATE;
 /// [`crate::State`].
-pub(crate) const STATE: usize = 0x5004;
+pub(crate) const STATE: usize = 0x5080;
 /// Bytes of the command that have been staged by nextChunk.
-pub(crate) const COMMAND_LEN: usize = 0x500C;
+pub(crate) const COMMAND_LEN: usize = 0x5084;
 /// Bytes of the response, of which all is staged.
-pub(crate) const RESPONSE_LEN: usize = 0x5010;
+pub(crate) const RESPONSE_LEN: usize = 0x5088;
 /// Bytes of the response that have been shown up to the end of the chunk in the data buffer.
-pub(crate) const RESPONSE_SHOWN: usize = 0x5014;
+pub(crate) const RESPONSE_SHOWN: usize = 0x508C;
 /// Bytes of locality 4's data buffer that have been written since the last TPM_HASH_START or TPM_HASH_DATA.
-pub(crate) const HASH_LEN: usize = 0x5018;
+pub(crate) const HASH_LEN: usize = 0x5090;
 /// [`MAGIC_VALUE`]: tells the TPM's side which of the regions that it is given is the window.
-pub(crate) const MAGIC: usize = 0x5020;
+pub(crate) const MAGIC: usize = 0x50C0;
 /// "CRB" and the version of everything behind the guest's pages.
-pub(crate) const MAGIC_VALUE: u32 = u32::from_be_bytes(*b"CRB1");
+pub(crate) const MAGIC_VALUE: u32 = u32::from_be_bytes(*b"CRB2");
 /// Descriptor table of queue 0: [`QUEUE_SIZE`] entries of 16 bytes.
 pub const QUEUE_DESCRIPTORS: usize = 0x5800;
 /// Available ring of queue 0.
@@ -188,9 +190,6 @@ pub(crate) const MONITOR_PROCESSOR: usize = 0x5A00;
 pub(crate) const DEVICE_PROCESSOR: usize = 0x5A04;
 /// How often the TPM's side has gone to sleep.
 pub(crate) const DEVICE_SLEEPS: usize = 0x5A08;
-/// Counted up by the monitor when it starts a command that the TPM's side polls for. In a cache line of its own: what is
-/// polled is slow to write, and the owner word and its neighbours are written with nearly every access.
-pub(crate) const BELL: usize = 0x5A40;
 /// Entries of queue 0: one command, which takes two descriptors.
 pub const QUEUE_SIZE: u16 = 2;
 /// Staged command.

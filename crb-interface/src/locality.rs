@@ -58,14 +58,18 @@ impl<M: Memory> Crb<M> {
 
     fn relinquish(&self, locality: u8, actions: &mut Actions) {
         let active = self.active() == Some(locality);
-        let before = self.memory.update(layout::OWNER, |owner| {
-            let owner = owner & !bit(locality);
-            if active && owner & owner::EXECUTING != 0 {
-                owner | owner::RELINQUISHED
-            } else {
-                owner
-            }
-        });
+        let mut before = self.memory.load(layout::OWNER);
+        // Seldom is there anything to note, and the TPM's side, which polls the word, would make the write wait.
+        if before & (owner::EXECUTING | bit(locality)) != 0 {
+            before = self.memory.update(layout::OWNER, |owner| {
+                let owner = owner & !bit(locality);
+                if active && owner & owner::EXECUTING != 0 {
+                    owner | owner::RELINQUISHED
+                } else {
+                    owner
+                }
+            });
+        }
         match (active, before & owner::EXECUTING != 0) {
             (true, true) => self.cancel(actions),
             (true, false) => self.hand_over(),
@@ -156,6 +160,9 @@ impl<M: Memory> Crb<M> {
                 .rev()
                 .find(|locality| seized & bit(*locality) != 0);
             let notes = noted & (owner::SEIZED | owner::RELINQUISHED);
+            if !self.is_ours(noted) {
+                return;
+            }
             if notes == 0 {
                 // Nothing new since the last look: from here on the window is the monitor's.
                 let Some(word) = self.memory.word(layout::OWNER) else {

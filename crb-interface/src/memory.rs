@@ -20,6 +20,11 @@ pub trait Memory {
         self.words().get(offset / WORD)
     }
 
+    /// Has the cache line of an offset brought here, to be written. Nothing but time depends on it.
+    fn prepare(&self, offset: usize) {
+        let _ = offset;
+    }
+
     /// Reads a word, and with it all that its writer had written before.
     fn load(&self, offset: usize) -> u32 {
         self.word(offset)
@@ -101,7 +106,7 @@ const fn before_word(offset: usize) -> usize {
 }
 
 /// Copies as many bytes as both have: fewer than a word, for which a call of the library takes longer than all the rest.
-fn copy_bytes(from: &[u8], to: &mut [u8]) {
+pub(crate) fn copy_bytes(from: &[u8], to: &mut [u8]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = *from;
     }
@@ -134,6 +139,10 @@ impl Memory for LocalMemory {
 impl<M: Memory> Memory for std::sync::Arc<M> {
     fn words(&self) -> &[AtomicU32] {
         (**self).words()
+    }
+
+    fn prepare(&self, offset: usize) {
+        (**self).prepare(offset);
     }
 
     fn wipe(&self, offset: usize, len: usize) {

@@ -196,7 +196,7 @@ fn check_invariants(crb: &Crb<LocalMemory>) {
         );
         assert_eq!(
             read32(crb, locality, layout::CTRL_START),
-            u32::from(crb.state() == State::Execution)
+            u32::from(crb.state() == State::Execution && crb.active() == Some(locality))
         );
         assert_eq!(
             read32(crb, locality, layout::LOC_STATE),

@@ -1,86 +1,115 @@
-//! Commands that need no message: while the TPM's side looks at a word, the bell, again and again, it says so in the owner
-//! word, and a command that is started then needs neither queue 0 nor a kick.
+//! Commands that need no message: while the TPM's side looks at the owner word again and again it says so there, and a
+//! command that is started then needs neither queue 0 nor a kick.
 //!
 //! Both sides change the owner word in one step, so one of them always sees the other: either the TPM's side finds the
 //! command when it ends polling, or the monitor's finds, after START, that nobody polls, and announces the command.
+//!
+//! Two caches that hold the same line pass it to and fro at some 100 ns each time. Both sides therefore have the lines that
+//! they are about to use brought to them all at once.
 
-use std::sync::atomic::Ordering;
-
-use crate::crb::{Crb, at, owner};
-use crate::layout::{BELL, CTRL_REQ, DATA_BUFFER, OWNER};
+use crate::buffer::buffer_of;
+use crate::crb::{Config, Crb, owner};
+use crate::layout::{DATA_BUFFER_SIZE, OWNER, RESPONSE_LEN, STATE};
 use crate::memory::Memory;
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Bytes of a command or response that are brought before its length is known.
+const SHORT: usize = 2 * LINE;
+
 impl<M: Memory> Crb<M> {
-    /// The TPM's side will look at the bell until [`Self::end_polling`]. Returns what the bell is at.
-    pub fn begin_polling(&self) -> u32 {
-        // One that is rung for what was said now comes after this look.
-        let bell = self.memory.load(BELL);
-        self.memory.update(OWNER, |word| word | owner::POLLED);
-        bell
+    /// The TPM's side of the connection that the window has now. Commands that are started when there is another one are
+    /// none of its business.
+    pub fn of_connection(memory: M, config: Config) -> Self {
+        let connection = Some(memory.load(OWNER) & owner::CONNECTION);
+        Self {
+            memory,
+            config,
+            connection,
+        }
     }
 
-    /// Whether the bell was rung since it was at `heard`, which is brought up to date.
-    #[must_use]
-    pub fn rang(&self, heard: &mut u32) -> bool {
-        let bell = self.memory.load(BELL);
-        std::mem::replace(heard, bell) != bell
+    /// The TPM's side will look for commands until [`Self::end_polling`], if it has the connection still.
+    pub fn begin_polling(&self) {
+        self.memory.update(OWNER, |word| match self.is_ours(word) {
+            true => word | owner::POLLED,
+            false => word,
+        });
     }
 
-    /// Whether there is a command that was announced by the bell alone, if at all. Not when the monitor's side has called
-    /// [`Self::forget_polling`] since polling began.
+    /// Whether there is a command that the monitor need not have announced otherwise, as it saw that the TPM's side polls.
     #[must_use]
     pub fn polled_command(&self) -> bool {
-        is_polled_command(self.memory.load(OWNER))
+        self.is_polled_command(self.memory.load(OWNER))
     }
 
     /// The TPM's side looks no longer. True when there is one more command.
     #[must_use]
     pub fn end_polling(&self) -> bool {
-        is_polled_command(self.memory.update(OWNER, |word| word & !owner::POLLED))
+        let word = self.memory.update(OWNER, |word| match self.is_ours(word) {
+            true => word & !owner::POLLED,
+            false => word,
+        });
+        self.is_polled_command(word)
     }
 
-    /// Whether the TPM's side looks at the bell.
+    /// Whether the TPM's side looks for commands. A command that was started before this look needs no other announcement.
     #[must_use]
     pub fn is_polled(&self) -> bool {
         self.memory.load(OWNER) & owner::POLLED != 0
     }
 
-    /// Reads what the other side has just written, all at once: one after another, as they are needed, each of these
-    /// cache lines would be waited for.
-    pub fn fetch(&self) {
-        const LINE: usize = 64;
-        let locality = self.active().unwrap_or_default();
-        let buffer = at(locality, DATA_BUFFER);
-        for offset in [OWNER, at(locality, CTRL_REQ), buffer, buffer.saturating_add(LINE)] {
-            std::hint::black_box(self.memory.word(offset).map(|word| word.load(Ordering::Relaxed)));
+    /// The monitor's side has lost the process, or is about to attach one: whoever had the window before has no say any more.
+    pub fn begin_connection(&self) {
+        self.memory.update(OWNER, |word| {
+            let next = word.wrapping_add(1 << owner::CONNECTION_SHIFT) & owner::CONNECTION;
+            word & !(owner::CONNECTION | owner::POLLED) | next
+        });
+    }
+
+    /// Brings what is needed for a command that the other side has just started.
+    pub fn prepare_command(&self) {
+        let word = self.memory.load(OWNER);
+        self.memory.prepare(OWNER);
+        self.memory.prepare(STATE);
+        self.prepare(buffer_of(word), SHORT);
+    }
+
+    /// Brings what the guest will look at and change next, now that its command is done.
+    pub fn prepare_response(&self) {
+        let word = self.memory.load(OWNER);
+        let buffer = buffer_of(word);
+        self.memory.prepare(STATE);
+        self.memory.prepare(buffer.saturating_sub(LINE));
+        self.prepare(buffer, SHORT);
+        self.prepare(buffer, self.load_len(RESPONSE_LEN).min(DATA_BUFFER_SIZE));
+    }
+
+    /// Has some bytes brought here, to be used.
+    pub(crate) fn prepare(&self, offset: usize, len: usize) {
+        for line in (0..len).step_by(LINE) {
+            self.memory.prepare(offset.saturating_add(line));
         }
     }
 
-    /// Announces a command that was started, if the TPM's side looks at the bell. If not it has to be announced otherwise.
-    #[must_use]
-    pub fn ring(&self) -> bool {
-        let polled = self.is_polled();
-        if polled {
-            self.memory.store(BELL, self.memory.load(BELL).wrapping_add(1));
-        }
-        polled
+    /// Whether this side has a say, with this owner word.
+    pub(crate) fn is_ours(&self, word: u32) -> bool {
+        self.connection
+            .is_none_or(|connection| word & owner::CONNECTION == connection)
     }
 
-    /// The monitor's side has lost the process, or is about to attach one: who said that it polls has no say any more.
-    pub fn forget_polling(&self) {
-        self.memory.update(OWNER, |word| word & !owner::POLLED);
+    fn is_polled_command(&self, word: u32) -> bool {
+        const BOTH: u32 = owner::EXECUTING | owner::POLLED;
+        word & BOTH == BOTH && self.is_ours(word)
     }
-}
-
-const fn is_polled_command(word: u32) -> bool {
-    const BOTH: u32 = owner::EXECUTING | owner::POLLED;
-    word & BOTH == BOTH
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::layout::{CTRL_START, LOC_CTRL, STAGING_SIZE};
+    use crate::layout::{CTRL_REQ, CTRL_START, DATA_BUFFER, LOC_CTRL, STAGING_SIZE};
     use crate::{Action, Config, LocalMemory, State};
 
     const RESPONSE: [u8; 10] = [0x80, 1, 0, 0, 0, 10, 0, 0, 0, 0];
@@ -110,7 +139,6 @@ mod tests {
         queued: bool,
         kicked: bool,
         taken: u32,
-        heard: u32,
     }
 
     impl Sides {
@@ -125,7 +153,6 @@ mod tests {
                 queued: false,
                 kicked: false,
                 taken: 0,
-                heard: 0,
             }
         }
 
@@ -142,13 +169,11 @@ mod tests {
                 Device::Sleeps if std::mem::take(&mut self.kicked) => Device::Woken,
                 Device::Sleeps => Device::Sleeps,
                 Device::Woken => {
-                    self.heard = self.crb.begin_polling();
+                    self.crb.begin_polling();
                     Device::Polls(2)
                 }
-                Device::Polls(_) if self.crb.rang(&mut self.heard) => {
-                    if self.crb.polled_command() {
-                        self.serve();
-                    }
+                Device::Polls(_) if self.crb.polled_command() => {
+                    self.serve();
                     Device::Polls(2)
                 }
                 Device::Polls(0) if self.crb.end_polling() => {
@@ -175,7 +200,7 @@ mod tests {
                     Monitor::Started
                 }
                 Monitor::Started => {
-                    if !self.crb.ring() {
+                    if !self.crb.is_polled() {
                         self.queued = true;
                         self.kicked = true;
                     }
@@ -218,12 +243,34 @@ mod tests {
     }
 
     #[test]
-    fn who_was_forgotten_finds_no_command() {
-        let mut sides = Sides::new();
-        let _ = sides.crb.begin_polling();
-        sides.crb.forget_polling();
-        sides.monitor_step();
-        assert!(!sides.crb.ring() && !sides.crb.polled_command() && !sides.crb.end_polling());
-        assert!(sides.crb.executing());
+    fn who_was_forgotten_can_do_nothing() {
+        let memory = Arc::new(LocalMemory::default());
+        let monitor = Crb::new(Arc::clone(&memory), Config::default());
+        monitor.reset();
+        let mut command = [0; STAGING_SIZE];
+        monitor.begin_connection();
+        let old = Crb::of_connection(Arc::clone(&memory), Config::default());
+        old.begin_polling();
+        monitor.begin_connection();
+        let new = Crb::of_connection(memory, Config::default());
+        assert!(!monitor.is_polled());
+        old.begin_polling();
+        assert!(!monitor.is_polled());
+        let _ = monitor.write(LOC_CTRL, &[1]);
+        let _ = monitor.write(CTRL_REQ, &[1]);
+        let _ = monitor.write(DATA_BUFFER, &RESPONSE);
+        assert!(monitor.write(CTRL_START, &[1]).contains(Action::Start));
+        new.begin_polling();
+        assert!(!old.polled_command() && !old.end_polling());
+        assert!(monitor.is_polled());
+        assert_eq!(old.take_command(&mut command), None);
+        old.complete(&RESPONSE);
+        assert!(monitor.executing());
+        assert!(new.polled_command());
+        assert_eq!(new.take_command(&mut command), Some((0, RESPONSE.len())));
+        new.complete(&RESPONSE);
+        assert_eq!(monitor.state(), State::Completion);
+        monitor.reset();
+        assert!(monitor.is_polled() && !new.end_polling());
     }
 }

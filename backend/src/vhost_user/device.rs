@@ -49,10 +49,8 @@ struct Worker {
     window: Option<Arc<Window>>,
     buffers: Buffers,
     waiting: Waiting,
-    /// What the bell was at last, while the monitor knows that somebody listens.
-    bell: Option<u32>,
-    /// It was rung since.
-    rung: bool,
+    /// The monitor knows that the window is looked at.
+    polling: bool,
 }
 
 /// A command and its response.
@@ -102,8 +100,7 @@ impl Endpoint {
                 window: None,
                 buffers: Buffers::new(),
                 waiting: Waiting::new(most_poll),
-                bell: None,
-                rung: false,
+                polling: false,
             }),
             window: Mutex::default(),
             queue: Mutex::default(),
@@ -117,11 +114,11 @@ impl Endpoint {
 
     /// Executes one command; false when there was none.
     fn serve_one(&self, worker: &mut Worker, vring: &Vring) -> io::Result<bool> {
-        if std::mem::take(&mut worker.rung)
-            && let Some(window) = worker.window.clone()
+        if worker.polling
+            && let Some(window) = &worker.window
             && window.crb.polled_command()
         {
-            self.answer_bell(&window, &mut worker.buffers, vring)?;
+            self.serve_window(window, &mut worker.buffers, vring)?;
             return Ok(true);
         }
         let Some(memory) = &worker.memory else { return Ok(false) };
@@ -160,8 +157,8 @@ impl Endpoint {
         Ok(true)
     }
 
-    /// Executes the command that was announced by the bell, if there is one still.
-    fn answer_bell(&self, window: &Window, buffers: &mut Buffers, vring: &Vring) -> io::Result<()> {
+    /// Executes the command that waits in the window, if there is one still.
+    fn serve_window(&self, window: &Window, buffers: &mut Buffers, vring: &Vring) -> io::Result<()> {
         self.serve_crb(&window.crb, buffers);
         signal(window, vring)
     }
@@ -227,9 +224,9 @@ impl Endpoint {
                 }
             }
             if worker.end_polling()
-                && let Some(window) = worker.window.clone()
+                && let Some(window) = &worker.window
             {
-                self.answer_bell(&window, &mut worker.buffers, vring)?;
+                self.serve_window(window, &mut worker.buffers, vring)?;
                 worker.waiting.came(Last::Command);
                 continue;
             }
@@ -379,7 +376,7 @@ impl Window {
                     ..Config::default()
                 };
                 window = Some(Arc::new(Self {
-                    crb: Crb::new(shared, config),
+                    crb: Crb::of_connection(shared, config),
                     base,
                 }));
             }
@@ -407,19 +404,18 @@ impl Worker {
     /// Looks for commands in the window for a moment, and has the monitor know that.
     fn poll(&mut self) {
         /// Looks between two at the queue and at the clock, which take longer.
-        const LOOKS: u32 = 8;
-        let window = self.window.as_ref();
-        if let (Some(window), None) = (window, self.bell) {
-            self.bell = Some(window.crb.begin_polling());
+        const LOOKS: u32 = 32;
+        if let Some(window) = &self.window
+            && !std::mem::replace(&mut self.polling, true)
+        {
+            window.crb.begin_polling();
         }
         for _ in 0..LOOKS {
             std::hint::spin_loop();
-            if let (Some(window), Some(heard)) = (window, &mut self.bell)
-                && window.crb.rang(heard)
+            if let Some(window) = &self.window
+                && window.crb.polled_command()
             {
-                window.crb.fetch();
-                self.rung = true;
-                return;
+                return window.crb.prepare_command();
             }
         }
     }
@@ -427,8 +423,7 @@ impl Worker {
     /// The window is not looked at any more. True when there is a command that nobody will announce: it has to be
     /// executed now.
     fn end_polling(&mut self) -> bool {
-        let polled = self.bell.take().is_some();
-        self.rung = false;
+        let polled = std::mem::take(&mut self.polling);
         self.window
             .as_ref()
             .is_some_and(|window| polled && window.crb.end_polling())

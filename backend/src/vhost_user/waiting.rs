@@ -44,10 +44,11 @@ impl Waiting {
     }
 
     pub(super) fn came(&mut self, what: Last) {
-        let (soon, polled) = (self.since.elapsed() <= self.most, self.polled);
+        let now = Instant::now();
+        let (soon, polled) = (now.duration_since(self.since) <= self.most, self.polled);
         self.spinning().came(soon, polled);
         self.last = what;
-        self.since = Instant::now();
+        self.since = now;
         self.polled = false;
     }
 

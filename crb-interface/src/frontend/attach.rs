@@ -21,7 +21,7 @@ impl Shared {
     /// no TPM yet.
     pub(super) fn attach(&self, tpm: Option<&[u8]>) -> Result<(), FrontendError> {
         let memory = self.crb.memory();
-        self.crb.forget_polling();
+        self.crb.begin_connection();
         self.lock().ring.reset(&**memory);
         memory.store(layout::MAGIC, layout::MAGIC_VALUE);
         let socket = &self.config.socket;
@@ -133,7 +133,7 @@ pub(super) fn watch(shared: &Shared, exit: &EventFd) {
         } else if ended {
             let mut state = shared.lock();
             state.link = None;
-            shared.crb.forget_polling();
+            shared.crb.begin_connection();
             // The command that was lost with the process.
             shared.crb.reclaim(&FAILURE);
             tracing::warn!(socket = %shared.config.socket.display(), "the TPM process is gone");

@@ -281,8 +281,8 @@ impl Shared {
         let memory = self.crb.memory();
         if actions.contains(Action::Wake)
             && let Some(link) = &state.link
-            && !memory.monitor_shares_processor()
             && !self.crb.is_polled()
+            && !memory.monitor_shares_processor()
             && state.ring.must_notify(&**memory)
         {
             link.kick();
@@ -332,21 +332,26 @@ impl Shared {
         let shares_processor = memory.monitor_shares_processor();
         let spins = !shares_processor && state.spinning.pays();
         state.ring.want_signal(memory, !spins);
-        if !self.crb.ring() {
-            let page = u64::from(self.crb.active().unwrap_or_default()).wrapping_mul(PAGE as u64);
+        // It is not another's before the command is done.
+        let locality = self.crb.active().unwrap_or_default();
+        if !self.crb.is_polled() {
+            let page = u64::from(locality).wrapping_mul(PAGE as u64);
             let buffer = self.config.crb.base.wrapping_add(page).wrapping_add(DATA_BUFFER);
             if state.ring.submit(memory, buffer) {
                 link.kick();
             }
         }
+        if spins && self.spin_once(locality) {
+            return state.spinning.came(true, true);
+        }
         let begun = Instant::now();
         if spins {
-            if self.spin(begun) {
+            if self.spin(locality, begun) {
                 return state.spinning.came(true, true);
             }
             state.ring.want_signal(memory, true);
         }
-        while self.crb.started() {
+        while self.crb.started(locality) {
             let left = self.config.budget.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 break;
@@ -360,20 +365,27 @@ impl Shared {
         }
     }
 
-    /// Spins for the answer; says whether it came.
-    fn spin(&self, begun: Instant) -> bool {
-        loop {
-            for _ in 0..32 {
-                if !self.crb.started() {
-                    self.crb.fetch();
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            if begun.elapsed() >= self.config.spin {
-                return false;
+    /// Spins for the answer for as long as that may pay; says whether it came.
+    fn spin(&self, locality: u8, begun: Instant) -> bool {
+        while begun.elapsed() < self.config.spin {
+            if self.spin_once(locality) {
+                return true;
             }
         }
+        false
+    }
+
+    /// Spins for a moment, for which looking at the clock would take too long.
+    fn spin_once(&self, locality: u8) -> bool {
+        const LOOKS: u32 = 32;
+        for _ in 0..LOOKS {
+            if !self.crb.started(locality) {
+                self.crb.prepare_response();
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
     }
 }
 
