@@ -11,6 +11,8 @@
 //! Columns of a product are summed up in 64 bits without carries: at most `4n` products of 52 bits each, which are
 //! below 2^60 for the 40 digits of the largest candidates, and below 2^61 with what is doubled in a square.
 
+pub(crate) mod trial;
+
 use core::arch::x86_64::{
     __m512i, _mm512_add_epi64, _mm512_and_epi64, _mm512_cmpeq_epi64_mask, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64,
     _mm512_set_epi64, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_sllv_epi64, _mm512_srli_epi64,
@@ -20,7 +22,7 @@ use core::arch::x86_64::{
 use crypto_bigint::{Odd, Uint};
 use zeroize::Zeroizing;
 
-use crate::LANES;
+use crate::{LANES, inverse};
 
 /// Bits of a digit.
 const DIGIT: u32 = 52;
@@ -29,6 +31,8 @@ const DIGIT_MASK: u64 = (1 << DIGIT) - 1;
 const ROWS: usize = 5;
 /// Blocks of digits of the largest candidates.
 const MAX_BLOCKS: usize = 8;
+/// Digits of the largest candidates.
+const MAX_DIGITS: usize = ROWS * MAX_BLOCKS;
 
 /// One digit of eight numbers.
 type Digits = __m512i;
@@ -296,28 +300,23 @@ fn across(values: [u64; LANES]) -> Digits {
 fn digits<const BLOCKS: usize, const LIMBS: usize>(numbers: [&Uint<LIMBS>; LANES]) -> [Block; BLOCKS] {
     let mut digits = [[_mm512_setzero_si512(); ROWS]; BLOCKS];
     for (place, digit) in digits.as_flattened_mut().iter_mut().enumerate() {
-        let bit = place * DIGIT as usize;
-        let (limb, shift) = (bit / 64, bit % 64);
-        let part = |number: &Uint<LIMBS>| {
-            let word = |at: usize| number.as_limbs().get(at).map_or(0, |limb| limb.0);
-            let wide = u128::from(word(limb + 1)) << 64 | u128::from(word(limb));
-            (wide >> shift) as u64 & DIGIT_MASK
-        };
-        *digit = across(core::array::from_fn(|lane| part(numbers[lane])));
+        *digit = across(numbers.map(|number| self::digit(number, place)));
     }
     digits
 }
 
-/// `-1/m mod 2^52` of an odd `m`, by Newton's iteration: each round doubles the bits that are right, of which there are
-/// three to begin with.
+/// The digit of a number to the base 2^52 in this place.
+fn digit<const LIMBS: usize>(number: &Uint<LIMBS>, place: usize) -> u64 {
+    let bit = place * DIGIT as usize;
+    let (limb, shift) = (bit / 64, bit % 64);
+    let word = |at: usize| number.as_limbs().get(at).map_or(0, |limb| limb.0);
+    let wide = u128::from(word(limb + 1)) << 64 | u128::from(word(limb));
+    (wide >> shift) as u64 & DIGIT_MASK
+}
+
+/// `-1/m mod 2^52` of an odd `m`.
 const fn negated_inverse(m: u64) -> u64 {
-    let mut inverse = m;
-    let mut bits = 3;
-    while bits < DIGIT {
-        inverse = inverse.wrapping_mul(2u64.wrapping_sub(m.wrapping_mul(inverse)));
-        bits *= 2;
-    }
-    inverse.wrapping_neg() & DIGIT_MASK
+    inverse(m).wrapping_neg() & DIGIT_MASK
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crypto_bigint::modular::FixedMontyParams;
 use crypto_bigint::{Odd, Uint, Word};
 use zeroize::Zeroizing;
 
-use crate::LANES;
+use crate::{LANES, inverse};
 
 pub(crate) fn pass<const LIMBS: usize>(candidates: &[Odd<Uint<LIMBS>>]) -> [bool; LANES] {
     let mut passed = [false; LANES];
@@ -27,7 +27,7 @@ fn is_fermat_prime<const LIMBS: usize>(candidate: &Odd<Uint<LIMBS>>) -> bool {
 /// `2^(m-1) mod m` in Montgomery's form. `one` is 1 in that form.
 fn power<const LIMBS: usize>(m: &Odd<Uint<LIMBS>>, one: &Zeroizing<[Word; LIMBS]>) -> Zeroizing<[Word; LIMBS]> {
     let modulus = Zeroizing::new(m.to_words());
-    let factor = negated_inverse(modulus[0]);
+    let factor = inverse(modulus[0]).wrapping_neg();
     let mut power = one.clone();
     let mut square = Zeroizing::new([[0; LIMBS]; 2]);
     for place in (0..LIMBS).rev() {
@@ -117,18 +117,6 @@ fn double<const LIMBS: usize>(number: &mut [Word; LIMBS], bit: Word, modulus: &[
 /// All ones for 1, and 0 for 0.
 const fn mask(bit: Word) -> Word {
     bit.wrapping_neg()
-}
-
-/// `-1/m` modulo the word of an odd `m`, by Newton's iteration: each round doubles the bits that are right, of which there
-/// are three to begin with.
-const fn negated_inverse(m: Word) -> Word {
-    let mut inverse = m;
-    let mut bits = 3;
-    while bits < Word::BITS {
-        inverse = inverse.wrapping_mul(Word::wrapping_sub(2, m.wrapping_mul(inverse)));
-        bits *= 2;
-    }
-    inverse.wrapping_neg()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use crypto_bigint::{Odd, U512, U768, U1024, U1536, U2048, Uint};
+use crypto_bigint::{Limb, NonZero, Odd, U512, U768, U1024, U1536, U2048, Uint};
 use proptest::prelude::*;
 
 use super::*;
@@ -119,6 +119,45 @@ proptest! {
     fn short_numbers_take_the_portable_path(candidates in proptest::collection::vec(candidate::<{ U512::LIMBS }>(), 0..9)) {
         pass(&candidates);
     }
+}
+
+/// Both paths of trial division, beside long division.
+fn divide<const LIMBS: usize>(candidate: &Uint<LIMBS>) -> bool {
+    let divides = |prime| candidate.rem_limb(NonZero::new(Limb(prime)).unwrap()) == Limb::ZERO;
+    let expected = crate::trial::primes().any(divides);
+    for filter in [Filter::portable(), Filter::fastest()] {
+        assert_eq!(
+            filter.has_small_factor(candidate),
+            expected,
+            "{filter:?}: {candidate:x}"
+        );
+    }
+    expected
+}
+
+proptest! {
+    #[test]
+    fn candidates_are_divided_as_by_long_division(
+        c in (candidate::<{ U512::LIMBS }>(), candidate::<{ U1024::LIMBS }>()),
+        d in (candidate::<{ U1536::LIMBS }>(), candidate::<{ U2048::LIMBS }>(), candidate::<{ U768::LIMBS }>()),
+    ) {
+        divide(&*c.0);
+        divide(&*c.1);
+        divide(&*d.0);
+        divide(&*d.1);
+        divide(&*d.2);
+    }
+}
+
+#[test]
+fn each_small_factor_is_found() {
+    // The first prime that is not one of them.
+    let other = U1024::from(32_771u32);
+    assert!(!divide(&other) && !divide(&other.wrapping_mul(&other)) && !divide(&U1024::ONE));
+    for prime in crate::trial::primes() {
+        assert!(divide(&other.wrapping_mul(&U1024::from(prime))), "{prime}");
+    }
+    assert!(divide(&U1024::MAX) && divide(&U1024::ZERO));
 }
 
 #[test]

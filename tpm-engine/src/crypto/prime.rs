@@ -24,8 +24,7 @@
 //! FIPS 186-5 also has the generation start over when the private exponent is at most `2^k`; that happens once in
 //! about `2^k` keys, and is left out.
 
-mod trial;
-
+use std::cmp;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -139,7 +138,7 @@ impl<'a, const LIMBS: usize> Candidates<'a, LIMBS> {
             }
             let candidate = draw(self.stream);
             if is_large(&candidate)
-                && !trial::has_small_factor(&candidate)
+                && !self.filter.has_small_factor(&candidate)
                 && is_coprime(&candidate, self.exponent)
                 && let Some(candidate) = Odd::new(*candidate).into_option()
             {
@@ -174,10 +173,19 @@ fn draw<const LIMBS: usize>(stream: &mut HmacDrbg) -> Zeroizing<Uint<LIMBS>> {
     Zeroizing::new(Uint::from_be_slice(bytes))
 }
 
-/// Condition 1.
+/// Condition 1, which the highest bits nearly always decide.
 fn is_large<const LIMBS: usize>(candidate: &Uint<LIMBS>) -> bool {
-    let (_, high) = candidate.widening_square();
-    high.bit_vartime(Uint::<LIMBS>::BITS.saturating_sub(1))
+    /// The highest bits of √2·2^(k-1).
+    const ROOT: u32 = 0xb504_f333;
+    let highest = candidate.as_words().last().map(|word| word >> (Word::BITS - u32::BITS));
+    match highest.cmp(&Some(Word::from(ROOT))) {
+        cmp::Ordering::Less => false,
+        cmp::Ordering::Greater => true,
+        cmp::Ordering::Equal => {
+            let (_, high) = candidate.widening_square();
+            high.bit_vartime(Uint::<LIMBS>::BITS.saturating_sub(1))
+        }
+    }
 }
 
 /// Condition 3.
@@ -366,6 +374,8 @@ mod tests {
             .resize::<{ U512::LIMBS }>();
         assert!(!is_large(&limit));
         assert!(is_large(&limit.wrapping_add(&U512::ONE)));
+        let highest = U512::ONE.shl_vartime(480);
+        assert!(!is_large(&limit.wrapping_sub(&highest)) && is_large(&limit.wrapping_add(&highest)));
         let far = U512::ONE.shl_vartime(412);
         let (a, b) = (limit, limit.wrapping_add(&far));
         assert!(!is_far(&a, &b) && !is_far(&b, &a));

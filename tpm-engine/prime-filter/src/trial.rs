@@ -4,8 +4,10 @@ use std::sync::LazyLock;
 
 use crypto_bigint::{Uint, Word};
 
+use crate::inverse;
+
 /// Trial division goes up to here: about where one more prime costs as much as the base 2 tests that it saves.
-const LIMIT: usize = 1 << 14;
+const LIMIT: usize = 1 << 15;
 
 /// Products that are divided by side by side: a division is a chain of multiplications, each of which waits for the one
 /// before.
@@ -21,7 +23,8 @@ struct Product {
 }
 
 impl Product {
-    fn new(product: Word, primes: &[Word]) -> Self {
+    fn new(primes: &[Word]) -> Self {
+        let product = primes.iter().product();
         Self {
             product,
             inverse: inverse(product),
@@ -41,7 +44,7 @@ impl Divisor {
     fn new(divisor: Word) -> Self {
         Self {
             inverse: inverse(divisor),
-            largest: Word::MAX.checked_div(divisor).unwrap_or_default(),
+            largest: Word::MAX / divisor,
         }
     }
 
@@ -50,43 +53,38 @@ impl Divisor {
     }
 }
 
-/// The inverse of an odd number modulo the word.
-fn inverse(number: Word) -> Word {
-    // Newton's iteration: three bits are right to begin with, 96 after five rounds.
-    (0..5).fold(number, |inverse, _| {
-        inverse.wrapping_mul(Word::wrapping_sub(2, number.wrapping_mul(inverse)))
-    })
-}
-
 static PRODUCTS: LazyLock<Vec<[Product; WIDTH]>> = LazyLock::new(|| {
-    let mut products = Vec::new();
-    let mut factors: Vec<Word> = Vec::new();
-    let mut product: Word = 1;
-    for prime in primes() {
-        product = product.checked_mul(prime).unwrap_or_else(|| {
-            products.push(Product::new(product, &factors));
-            factors.clear();
-            prime
-        });
-        factors.push(prime);
-    }
-    products.push(Product::new(product, &factors));
-    let mut products = products.into_iter();
-    let mut rows = Vec::new();
-    while products.len() > 0 {
+    let products = groups(Word::MAX);
+    let rows = products.chunks(WIDTH).map(|row| {
         // What is missing of the last row divides nothing.
-        rows.push(std::array::from_fn(|_| products.next().unwrap_or_default()));
-    }
-    rows
+        std::array::from_fn(|at| row.get(at).map(|primes| Product::new(primes)).unwrap_or_default())
+    });
+    rows.collect()
 });
 
+/// The odd primes below [`LIMIT`], as many together as have a product up to `largest`.
+pub(crate) fn groups(largest: Word) -> Vec<Vec<Word>> {
+    let mut groups = Vec::new();
+    let mut group = Vec::new();
+    let mut product: Word = 1;
+    for prime in primes() {
+        product = match product.checked_mul(prime) {
+            Some(product) if product <= largest => product,
+            _ => {
+                groups.push(core::mem::take(&mut group));
+                prime
+            }
+        };
+        group.push(prime);
+    }
+    groups.push(group);
+    groups
+}
+
 /// The odd primes below [`LIMIT`].
-fn primes() -> impl Iterator<Item = Word> {
+pub(crate) fn primes() -> impl Iterator<Item = Word> {
     let mut composite = vec![false; LIMIT];
-    for factor in (3..LIMIT)
-        .step_by(2)
-        .take_while(|factor| factor.saturating_mul(*factor) < LIMIT)
-    {
+    for factor in (3..LIMIT).step_by(2).take_while(|factor| factor * factor < LIMIT) {
         for multiple in composite.iter_mut().step_by(factor).skip(factor) {
             *multiple = true;
         }
@@ -96,7 +94,7 @@ fn primes() -> impl Iterator<Item = Word> {
 }
 
 /// Whether an odd prime below [`LIMIT`] divides the candidate.
-pub(super) fn has_small_factor<const LIMBS: usize>(candidate: &Uint<LIMBS>) -> bool {
+pub(crate) fn has_small_factor<const LIMBS: usize>(candidate: &Uint<LIMBS>) -> bool {
     PRODUCTS.iter().any(|products| {
         let rests = rests(candidate, products);
         let mut all = products.iter().zip(rests);
@@ -122,51 +120,21 @@ fn rests<const LIMBS: usize>(candidate: &Uint<LIMBS>, products: &[Product; WIDTH
 
 #[cfg(test)]
 mod tests {
-    use crypto_bigint::{Limb, NonZero, U512};
-    use zeroize::Zeroizing;
-
-    use super::super::draw;
     use super::*;
-    use crate::crypto::drbg::HmacDrbg;
 
     #[test]
     fn small_primes_are_all_there() {
         let primes: Vec<Word> = primes().collect();
-        // π(2^14) is 1900; 2 is not among them.
-        assert_eq!(primes.len(), 1899);
+        // π(2^15) is 3512; 2 is not among them.
+        assert_eq!(primes.len(), 3511);
         assert!(primes.starts_with(&[3, 5, 7, 11, 13]));
-        assert!(
-            primes
-                .iter()
-                .all(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0))
-        );
-        let divisors = PRODUCTS.iter().flatten().map(|product| product.divisors.len());
-        assert_eq!(divisors.sum::<usize>(), 1899);
-        // A prime that is larger than the limit.
-        let other = U512::from(0x1_0001u32);
-        assert!(!has_small_factor(&other) && !has_small_factor(&other.wrapping_mul(&other)));
-        for prime in primes {
-            assert!(has_small_factor(&other.wrapping_mul(&U512::from(prime))), "{prime}");
+        let is_prime = |n: Word| (2..n).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d));
+        assert!(primes.iter().all(|n| is_prime(*n)));
+        for largest in [Word::MAX, Word::MAX >> 12] {
+            let groups = groups(largest);
+            assert_eq!(groups.concat(), primes);
+            assert!(groups.iter().all(|group| group.iter().product::<Word>() <= largest));
         }
-    }
-
-    #[test]
-    fn candidates_are_divided_as_by_long_division() {
-        let mut stream = HmacDrbg::new(b"trial division", &[], &[]);
-        let primes: Vec<_> = primes().map(|prime| NonZero::new(Limb(prime)).unwrap()).collect();
-        let mut without = 0;
-        for candidate in (0..300)
-            .map(|_| draw::<{ U512::LIMBS }>(&mut stream))
-            .chain([Zeroizing::new(U512::MAX)])
-        {
-            let divided = primes.iter().any(|prime| candidate.rem_limb(*prime) == Limb::ZERO);
-            assert_eq!(has_small_factor(&candidate), divided, "{:x}", *candidate);
-            without += u32::from(!divided);
-        }
-        assert!(
-            (20..60).contains(&without),
-            "an eighth of them has no small factor, not {without} of 300"
-        );
     }
 
     #[test]
@@ -175,7 +143,11 @@ mod tests {
             let known = Divisor::new(divisor);
             let last = Word::MAX - Word::MAX % divisor;
             for number in (0..10_000).chain(last - 5000..=last).chain([Word::MAX]) {
-                assert_eq!(known.divides(number), number % divisor == 0, "{number} by {divisor}");
+                assert_eq!(
+                    known.divides(number),
+                    number.is_multiple_of(divisor),
+                    "{number} by {divisor}"
+                );
             }
         }
     }
