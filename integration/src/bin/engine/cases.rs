@@ -20,6 +20,8 @@ enum Cost {
     Milliseconds,
     /// RSA keys: they take very different times.
     Search,
+    /// RSA keys whose median is held against libtpms': that of 100 keys is a tenth off, as often as not.
+    ManySearches,
 }
 
 /// What is left after a command besides its response.
@@ -52,6 +54,7 @@ impl Case {
             Cost::Microseconds => quick,
             Cost::Milliseconds => quick / 20,
             Cost::Search => quick / 40,
+            Cost::ManySearches => (quick / 10).max(100),
         };
         rounds.max(4)
     }
@@ -130,10 +133,10 @@ cases! {
         |tpm| primary(tpm, &Public::rsa(2048, &[alg::RSASSA, alg::SHA256], oa::SIGN)), |key, _| sign(key);
     RSA_PUBLIC "RSA_Encrypt 2048", Milliseconds, Nothing, rsa_key,
         |key, _| build::rsa_encrypt(key, &DIGEST, &build::scheme(&[alg::OAEP, alg::SHA256]), &[]);
-    RSA_2048 "CreatePrimary RSA-2048, new template", Search, Handle, nothing, |_, round| rsa_primary(2048, round);
+    RSA_2048 "CreatePrimary RSA-2048, new template", ManySearches, Handle, nothing, |_, round| rsa_primary(2048, round);
     RSA_KEPT "CreatePrimary RSA-2048, same template", Milliseconds, Handle, nothing, |_, _| rsa_primary(2048, 7);
     RSA_3072 "CreatePrimary RSA-3072, new template", Search, Handle, nothing, |_, round| rsa_primary(3072, round);
-    RSA_CREATE "Create RSA-2048", Search, Nothing, parent, |parent, _| create(parent, &rsa_public());
+    RSA_CREATE "Create RSA-2048", ManySearches, Nothing, parent, |parent, _| create(parent, &rsa_public());
     RSA_POOL "Create RSA-2048, after a pause", Search, Idle, parent, |parent, _| create(parent, &rsa_public());
     SELF_TEST "SelfTest, full", Search, Nothing, nothing, |_, _| build::self_test(1);
 }
