@@ -82,19 +82,23 @@ impl Marshal for CapabilityData {
 const MAX_CAP_DATA: usize = MAX_CAP_BUFFER - 8;
 
 /// As many of `entries` as are wanted and fit; whether there are more.
-fn page<T: Marshal>(capability: Capability, wanted: u32, entries: impl Iterator<Item = T>) -> Reply {
+fn page<T: Marshal>(capability: Capability, wanted: u32, mut entries: impl Iterator<Item = T>) -> Reply {
     let mut data = CapabilityData {
         capability,
         count: 0,
         entries: Entries::EMPTY,
     };
-    for entry in entries {
-        if data.count == wanted || data.entries.extend_by(|room| marshal_into(room, &entry)).is_none() {
-            return Reply { more_data: true, data };
-        }
+    // The iterator walks by itself: one that is put together of others is slow to be asked for the next.
+    let all = entries.try_for_each(|entry| {
+        (data.count != wanted).then_some(())?;
+        data.entries.extend_by(|room| marshal_into(room, &entry))?;
         data.count = data.count.saturating_add(1);
+        Some(())
+    });
+    Reply {
+        more_data: all.is_none(),
+        data,
     }
-    Reply { more_data: false, data }
 }
 
 fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
