@@ -170,8 +170,14 @@ pub(crate) trait Marshal {
 
     /// The canonical form in a buffer that is wiped when dropped.
     fn to_vec(&self) -> Zeroizing<Vec<u8>> {
+        self.to_vec_behind(0)
+    }
+
+    /// As [`Self::to_vec`], with that many zeros before it.
+    fn to_vec_behind(&self, zeros: usize) -> Zeroizing<Vec<u8>> {
         // A vector that grew would leave parts of it behind.
-        let mut out = Zeroizing::new(Vec::with_capacity(Size::of(self)));
+        let mut out = Zeroizing::new(Vec::with_capacity(zeros.saturating_add(Size::of(self))));
+        out.resize(zeros, 0);
         self.marshal(&mut *out);
         out
     }

@@ -67,20 +67,14 @@ macro_rules! hashers {
             }
 
             fn hmac(alg: HashAlg, key: &[u8], parts: &[&[u8]]) -> Digest {
+                match alg { $(HashAlg::$alg => hmac_of::<$hash>(keyed(alg, key), parts)),* }
+            }
+
+            fn with_hmac<T>(alg: HashAlg, key: &[u8], then: impl FnOnce(&dyn Fn(&[&[u8]]) -> Digest) -> T) -> T {
                 match alg {
                     $(HashAlg::$alg => {
-                        let keyed = |pad| {
-                            let mut hash = <$hash>::new();
-                            with_key_block(alg, key, pad, |block| digest::Update::update(&mut hash, block));
-                            hash
-                        };
-                        let mut inner = keyed(HMAC_INNER);
-                        for part in parts {
-                            digest::Update::update(&mut inner, part);
-                        }
-                        let mut outer = keyed(HMAC_OUTER);
-                        digest::Update::update(&mut outer, &inner.finalize());
-                        Digest::truncated(&outer.finalize())
+                        let keyed = keyed::<$hash>(alg, key);
+                        then(&|parts| hmac_of(keyed.clone(), parts))
                     })*
                 }
             }
@@ -188,6 +182,25 @@ pub(crate) fn hash_by(alg: HashAlg, feed: impl FnOnce(&mut dyn digest::Update)) 
 /// The HMAC over the concatenation of `parts`, under a key that is no larger than a block.
 pub(super) fn hmac(alg: HashAlg, key: &[u8], parts: &[&[u8]]) -> Digest {
     Running::hmac(alg, key, parts)
+}
+
+/// Hands on such an HMAC, for several uses under one key.
+pub(super) fn with_hmac<T>(alg: HashAlg, key: &[u8], then: impl FnOnce(&dyn Fn(&[&[u8]]) -> Digest) -> T) -> T {
+    Running::with_hmac(alg, key, then)
+}
+
+/// The inner and the outer hash of an HMAC, behind the block of the key.
+fn keyed<H: digest::Digest>(alg: HashAlg, key: &[u8]) -> (H, H) {
+    let behind_key = |pad| with_key_block(alg, key, pad, |block| H::new_with_prefix(block));
+    (behind_key(HMAC_INNER), behind_key(HMAC_OUTER))
+}
+
+fn hmac_of<H: digest::Digest>((mut inner, mut outer): (H, H), parts: &[&[u8]]) -> Digest {
+    for part in parts {
+        inner.update(part);
+    }
+    outer.update(inner.finalize());
+    Digest::truncated(&outer.finalize())
 }
 
 /// What HMAC's inner hash XORs the key with (ipad in FIPS 198-1, section 4), and its outer one (opad).

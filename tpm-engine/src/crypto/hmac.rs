@@ -32,16 +32,11 @@ impl Hmac {
     /// An HMAC over nothing yet, under a key of any size.
     #[must_use]
     pub fn new(alg: HashAlg, key: &[u8]) -> Self {
-        let digest;
-        let key = if key.len() > alg.block_size() {
-            digest = Zeroizing::new(hash(alg, &[key]));
-            &digest
-        } else {
-            key
-        };
         let (mut inner, mut outer) = (Hasher::new(alg), Hasher::new(alg));
-        with_key_block(alg, key, HMAC_INNER, |block| inner.update(block));
-        with_key_block(alg, key, HMAC_OUTER, |block| outer.update(block));
+        with_block_key(alg, key, |key| {
+            with_key_block(alg, key, HMAC_INNER, |block| inner.update(block));
+            with_key_block(alg, key, HMAC_OUTER, |block| outer.update(block));
+        });
         Self { inner, outer }
     }
 
@@ -93,10 +88,20 @@ impl std::fmt::Debug for Hmac {
 /// The HMAC over the concatenation of `parts`.
 #[must_use]
 pub fn hmac(alg: HashAlg, key: &[u8], parts: &[&[u8]]) -> Digest {
+    with_block_key(alg, key, |key| crate::crypto::hash::hmac(alg, key, parts))
+}
+
+/// Hands on the HMAC, of the concatenation of parts, for several uses under one key.
+pub(super) fn with_hmac<T>(alg: HashAlg, key: &[u8], then: impl FnOnce(&dyn Fn(&[&[u8]]) -> Digest) -> T) -> T {
+    with_block_key(alg, key, |key| crate::crypto::hash::with_hmac(alg, key, then))
+}
+
+/// Hands on a key that is no larger than a block: the hash of one that is.
+fn with_block_key<T>(alg: HashAlg, key: &[u8], then: impl FnOnce(&[u8]) -> T) -> T {
     if key.len() > alg.block_size() {
-        crate::crypto::hash::hmac(alg, &Zeroizing::new(hash(alg, &[key])), parts)
+        then(&Zeroizing::new(hash(alg, &[key])))
     } else {
-        crate::crypto::hash::hmac(alg, key, parts)
+        then(key)
     }
 }
 

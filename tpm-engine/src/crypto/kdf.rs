@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use crate::alg::HashAlg;
 use crate::bytes::Digest;
 use crate::crypto::hash::{Hasher, hash};
-use crate::crypto::hmac::Hmac;
+use crate::crypto::hmac::with_hmac;
 
 /// Walks `out` in digest-sized pieces, each with the counter of its block as 32 bits, big-endian.
 fn counter_mode(
@@ -39,23 +39,20 @@ fn mask_front(bits: u32, out: &mut [u8]) {
     }
 }
 
-/// One block of KDFa as a function of its counter.
-fn kdfa_block<'a>(
+/// The key stream of KDFa, combined with `out`.
+fn kdfa_stream(
     alg: HashAlg,
     key: &[u8],
-    label: &'a [u8],
-    context_u: &'a [u8],
-    context_v: &'a [u8],
+    [label, context_u, context_v]: [&[u8]; 3],
     bits: u32,
-) -> impl Fn([u8; 4]) -> Digest + 'a {
-    let keyed = Hmac::new(alg, key);
-    move |counter| {
-        let mut mac = keyed.clone();
-        for part in [&counter, label, &[0], context_u, context_v, &bits.to_be_bytes()] {
-            mac.update(part);
-        }
-        mac.finish()
-    }
+    out: &mut [u8],
+    combine: impl Fn(&mut u8, u8),
+) {
+    let bits = bits.to_be_bytes();
+    with_hmac(alg, key, |hmac| {
+        let block = |counter: [u8; 4]| hmac(&[&counter, label, &[0], context_u, context_v, &bits]);
+        counter_mode(alg, 1, out, block, combine);
+    });
 }
 
 /// KDFa (Part 1, 11.4.10.2): SP 800-108 in counter mode over HMAC.
@@ -65,13 +62,7 @@ fn kdfa_block<'a>(
 /// the front of `out` are 0.
 #[doc(alias = "KDF1_SP800_108")]
 pub fn kdfa(alg: HashAlg, key: &[u8], label: &[u8], context_u: &[u8], context_v: &[u8], bits: u32, out: &mut [u8]) {
-    counter_mode(
-        alg,
-        1,
-        out,
-        kdfa_block(alg, key, label, context_u, context_v, bits),
-        assign,
-    );
+    kdfa_stream(alg, key, [label, context_u, context_v], bits, out, assign);
     mask_front(bits, out);
 }
 
@@ -119,13 +110,7 @@ pub fn kdf2_mask(alg: HashAlg, seed: &[&[u8]], data: &mut [u8]) {
 /// XOR obfuscation (Part 1, 11.4.7.3): XORs `data` with a mask of its own size; the same call takes it off again.
 pub fn xor_mask(alg: HashAlg, key: &[u8], nonce_newer: &[u8], nonce_older: &[u8], data: &mut [u8]) {
     let bits = u32::try_from(data.len()).unwrap_or(u32::MAX).saturating_mul(8);
-    counter_mode(
-        alg,
-        1,
-        data,
-        kdfa_block(alg, key, b"XOR", nonce_newer, nonce_older, bits),
-        xor,
-    );
+    kdfa_stream(alg, key, [b"XOR", nonce_newer, nonce_older], bits, data, xor);
 }
 
 #[cfg(test)]

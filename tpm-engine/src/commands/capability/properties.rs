@@ -64,7 +64,7 @@ mod platform {
 
 /// Bytes of the largest saved context of an object or sequence, and of a session: what the structure has around them,
 /// too.
-const MAX_OBJECT_CONTEXT: usize = 18 + context::Blob::CAPACITY;
+const MAX_OBJECT_CONTEXT: usize = 18 + context::MAX_BLOB;
 const MAX_SESSION_CONTEXT: usize = 1024;
 
 /// Bytes of a capability that one response holds (MAX_CAP_BUFFER).

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, SAVED_SEQUENCE};
+use super::{Given, SAVED_SEQUENCE};
 use crate::handle::Handle;
 use crate::marshal::{Reader, Unmarshal};
 use crate::object::Loaded;
@@ -14,11 +14,11 @@ command! {
     /// TPM2_ContextLoad: takes back what TPM2_ContextSave gave out.
     ContextLoad = 0x161, [NoSessions];
     handles {}
-    params { context: Context }
+    params<'c> { context: Given<'c> }
     reply handle loaded_handle {}
 }
 
-fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
+fn run(tpm: &mut Tpm, _: Handles, params: Params<'_>) -> RcResult<Reply> {
     let context = &params.context;
     let handle = context.saved_handle.0;
     let loaded_handle = if handle.is_session() {
@@ -31,7 +31,7 @@ fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
 }
 
 /// Only the newest context of a session is good: an older one would bring back used nonces (Part 1, 30.5).
-fn load_session(tpm: &mut Tpm, context: &Context) -> RcResult<()> {
+fn load_session(tpm: &mut Tpm, context: &Given<'_>) -> RcResult<()> {
     let handle = context.saved_handle.0;
     let session: Session = read(tpm, context)?;
     match tpm.sessions.slot(handle) {
@@ -44,7 +44,7 @@ fn load_session(tpm: &mut Tpm, context: &Context) -> RcResult<()> {
     Ok(())
 }
 
-fn load_object(tpm: &mut Tpm, context: &Context) -> RcResult<Handle> {
+fn load_object(tpm: &mut Tpm, context: &Given<'_>) -> RcResult<Handle> {
     let loaded = if context.saved_handle.0 == SAVED_SEQUENCE {
         Loaded::Sequence(Box::new(read(tpm, context)?))
     } else {
@@ -56,7 +56,7 @@ fn load_object(tpm: &mut Tpm, context: &Context) -> RcResult<Handle> {
     tpm.objects.insert(loaded)
 }
 
-fn read<T: for<'a> Unmarshal<'a>>(tpm: &Tpm, context: &Context) -> RcResult<T> {
+fn read<T: for<'a> Unmarshal<'a>>(tpm: &Tpm, context: &Given<'_>) -> RcResult<T> {
     let data = tpm.open_context(context).map_err(|code| code.parameter(1))?;
     let mut reader = Reader::new(&data, tpm.profile);
     // What passed the check of its integrity is what was saved.

@@ -10,11 +10,11 @@ mod tests;
 use zeroize::Zeroizing;
 
 use crate::alg::{BlockCipher, CipherMode, HashAlg};
-use crate::bytes::{Bytes, Digest};
+use crate::bytes::Digest;
 use crate::crypto::hmac::hmac;
 use crate::crypto::{kdf, symmetric};
 use crate::handle::{Handle, Hierarchy};
-use crate::marshal::{Marshal, Reader, Sink, Unmarshal, structure};
+use crate::marshal::{Borrowed, Marshal, Reader, Sink, Unmarshal, put_sized};
 use crate::rc::{Rc, RcResult};
 use crate::tpm::Tpm;
 
@@ -27,8 +27,10 @@ const KEY_SIZE: usize = KEY_BITS as usize / 8;
 /// Form of what is in a context.
 const VERSION: u8 = 1;
 
-/// TPM2B_CONTEXT_DATA: version, integrity value and what is encrypted.
-pub(crate) type Blob = Bytes<3072>;
+/// Bytes of the largest TPM2B_CONTEXT_DATA: version, integrity value and what is encrypted.
+pub(crate) const MAX_BLOB: usize = 3072;
+/// Where in it that begins which is encrypted.
+const ENCRYPTED_AT: usize = 1 + HASH.digest_size();
 
 /// savedHandle of objects (Part 2, 14.5): which kind of object was saved.
 pub(crate) const SAVED_OBJECT: Handle = Handle(Handle::FIRST_TRANSIENT);
@@ -56,14 +58,50 @@ impl Marshal for SavedHandle {
     }
 }
 
-structure! {
-    /// TPMS_CONTEXT (Part 2, 14.5).
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub(crate) struct Context {
-        pub(crate) sequence: u64,
-        pub(crate) saved_handle: SavedHandle,
-        pub(crate) hierarchy: Hierarchy,
-        pub(crate) blob: Blob,
+/// TPMS_CONTEXT (Part 2, 14.5), with its TPM2B_CONTEXT_DATA as a [`Blob`] or where it is in a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Context<B> {
+    pub(crate) sequence: u64,
+    pub(crate) saved_handle: SavedHandle,
+    pub(crate) hierarchy: Hierarchy,
+    pub(crate) blob: B,
+}
+
+/// A context that a command brings.
+pub(crate) type Given<'c> = Context<Borrowed<'c, MAX_BLOB>>;
+
+impl<'a, B: Unmarshal<'a>> Unmarshal<'a> for Context<B> {
+    fn unmarshal(reader: &mut Reader<'a>) -> RcResult<Self> {
+        Ok(Self {
+            sequence: reader.read()?,
+            saved_handle: reader.read()?,
+            hierarchy: reader.read()?,
+            blob: reader.read()?,
+        })
+    }
+}
+
+impl<B: Marshal> Marshal for Context<B> {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        let Self {
+            sequence,
+            saved_handle,
+            hierarchy,
+            blob,
+        } = self;
+        sequence.marshal(sink);
+        saved_handle.marshal(sink);
+        hierarchy.marshal(sink);
+        blob.marshal(sink);
+    }
+}
+
+/// A TPM2B_CONTEXT_DATA of at most [`MAX_BLOB`] bytes: not in place, as it is large to be moved about.
+pub(crate) struct Blob(Vec<u8>);
+
+impl Marshal for Blob {
+    fn marshal<S: Sink>(&self, sink: &mut S) {
+        put_sized(sink, &self.0);
     }
 }
 
@@ -112,26 +150,28 @@ impl Tpm {
         handle: Handle,
         hierarchy: Hierarchy,
         value: &impl Marshal,
-    ) -> RcResult<Context> {
+    ) -> RcResult<Context<Blob>> {
         let keys = self.context_keys(sequence, handle, hierarchy)?;
-        let mut data = value.to_vec();
+        let mut blob = value.to_vec_behind(ENCRYPTED_AT);
+        if blob.len() > MAX_BLOB {
+            return Err(Rc::FAILURE);
+        }
+        let (head, data) = blob.split_at_mut_checked(ENCRYPTED_AT).ok_or(Rc::FAILURE)?;
         let mut iv = keys.iv;
-        symmetric::encrypt(CIPHER, &*keys.cipher, CipherMode::Cfb, &mut iv, &mut data).map_err(|_| Rc::FAILURE)?;
-        let mut blob = Blob::EMPTY;
-        blob.extend(&[VERSION])
-            .and_then(|()| blob.extend(&self.context_integrity(&keys, handle, hierarchy, &data)))
-            .and_then(|()| blob.extend(&data))
-            .ok_or(Rc::FAILURE)?;
+        symmetric::encrypt(CIPHER, &*keys.cipher, CipherMode::Cfb, &mut iv, data).map_err(|_| Rc::FAILURE)?;
+        let (version, integrity) = head.split_first_mut().ok_or(Rc::FAILURE)?;
+        *version = VERSION;
+        integrity.copy_from_slice(&self.context_integrity(&keys, handle, hierarchy, data));
         Ok(Context {
             sequence,
             saved_handle: SavedHandle(handle),
             hierarchy,
-            blob,
+            blob: Blob(std::mem::take(&mut blob)),
         })
     }
 
     /// What is in a context; a bare TPM_RC_SIZE or TPM_RC_INTEGRITY when this TPM did not save it as it is.
-    fn open_context(&self, context: &Context) -> RcResult<Zeroizing<Vec<u8>>> {
+    fn open_context(&self, context: &Given<'_>) -> RcResult<Zeroizing<Vec<u8>>> {
         let handle = context.saved_handle.0;
         let mut reader = Reader::new(&context.blob, self.profile);
         let version: u8 = reader.read().map_err(|_| Rc::SIZE)?;

@@ -1,6 +1,6 @@
 //! TPM2_ContextSave — Part 3, 28.2.
 
-use super::{Context, SAVED_OBJECT, SAVED_SEQUENCE, SAVED_ST_CLEAR};
+use super::{Blob, Context, SAVED_OBJECT, SAVED_SEQUENCE, SAVED_ST_CLEAR};
 use crate::handle::Hierarchy;
 use crate::object::Loaded;
 use crate::rc::{Rc, RcResult};
@@ -12,7 +12,7 @@ command! {
     ContextSave = 0x162, [NoSessions];
     handles { save_handle: Context }
     params {}
-    reply { context: Context }
+    reply { context: Context<Blob> }
 }
 
 fn run(tpm: &mut Tpm, handles: Handles, _: Params) -> RcResult<Reply> {
@@ -24,7 +24,7 @@ fn run(tpm: &mut Tpm, handles: Handles, _: Params) -> RcResult<Reply> {
     Ok(Reply { context })
 }
 
-fn save_session(tpm: &mut Tpm, handles: Handles) -> RcResult<Context> {
+fn save_session(tpm: &mut Tpm, handles: Handles) -> RcResult<Context<Blob>> {
     let handle = handles.save_handle;
     let number = tpm.sessions.next_context()?;
     let session = tpm.sessions.get(handle).ok_or(Rc::FAILURE)?;
@@ -36,7 +36,7 @@ fn save_session(tpm: &mut Tpm, handles: Handles) -> RcResult<Context> {
     Ok(context)
 }
 
-fn save_object(tpm: &mut Tpm, handles: Handles) -> RcResult<Context> {
+fn save_object(tpm: &mut Tpm, handles: Handles) -> RcResult<Context<Blob>> {
     let number = tpm.reset.object_context_id;
     let next = number.checked_add(1).ok_or(Rc::TOO_MANY_CONTEXTS)?;
     let context = match tpm.objects.get(handles.save_handle).ok_or(Rc::FAILURE)? {

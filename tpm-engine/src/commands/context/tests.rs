@@ -1,6 +1,7 @@
 //! Contexts of sessions, objects and sequences, and persistent objects.
 
-use super::{Blob, Context, SAVED_OBJECT, SAVED_SEQUENCE, SAVED_ST_CLEAR};
+use super::{MAX_BLOB, SAVED_OBJECT, SAVED_SEQUENCE, SAVED_ST_CLEAR};
+use crate::bytes::Bytes;
 use crate::handle::Handle;
 use crate::marshal::{Marshal, Reader};
 use crate::session::{CONTEXT_GAP_MAX, MAX_ACTIVE_SESSIONS, MAX_LOADED_SESSIONS};
@@ -13,6 +14,8 @@ const ENDORSEMENT: u32 = 0x4000_000B;
 const PLATFORM: u32 = 0x4000_000C;
 
 const FLUSH: u32 = 0x165;
+
+type Context = super::Context<Bytes<MAX_BLOB>>;
 
 fn save(bench: &mut Bench, handle: u32) -> Result<Context, u32> {
     let bytes = bench.unauthorized(0x162, &[handle], &[])?;
@@ -113,7 +116,7 @@ fn a_changed_context_is_refused() {
             assert_eq!(code, expected);
         }
         for size in [0, 1, 32] {
-            let blob = Blob::new(&good.blob[..size]).unwrap();
+            let blob = Bytes::new(&good.blob[..size]).unwrap();
             assert_eq!(load(&mut bench, &Context { blob, ..good.clone() }), Err(0x1D5));
         }
         let mut short = good.clone();
