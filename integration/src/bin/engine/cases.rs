@@ -20,7 +20,8 @@ enum Cost {
     Milliseconds,
     /// RSA keys: they take very different times.
     Search,
-    /// RSA keys whose median is held against libtpms': that of 100 keys is a tenth off, as often as not.
+    /// RSA keys whose median, divided into libtpms', is near what is wanted: of 160 each the quotient is off by 7 %, of
+    /// 800 by 3 %.
     ManySearches,
 }
 
@@ -53,8 +54,8 @@ impl Case {
         let rounds = match self.cost {
             Cost::Microseconds => quick,
             Cost::Milliseconds => quick / 20,
-            Cost::Search => quick / 40,
-            Cost::ManySearches => (quick / 10).max(100),
+            Cost::Search => (quick / 40).max(30),
+            Cost::ManySearches => (quick / 5).max(160),
         };
         rounds.max(4)
     }
@@ -136,7 +137,7 @@ cases! {
     RSA_2048 "CreatePrimary RSA-2048, new template", ManySearches, Handle, nothing, |_, round| rsa_primary(2048, round);
     RSA_KEPT "CreatePrimary RSA-2048, same template", Milliseconds, Handle, nothing, |_, _| rsa_primary(2048, 7);
     RSA_3072 "CreatePrimary RSA-3072, new template", Search, Handle, nothing, |_, round| rsa_primary(3072, round);
-    RSA_CREATE "Create RSA-2048", ManySearches, Nothing, parent, |parent, _| create(parent, &rsa_public());
+    RSA_CREATE "Create RSA-2048", Search, Nothing, parent, |parent, _| create(parent, &rsa_public());
     RSA_POOL "Create RSA-2048, after a pause", Search, Idle, parent, |parent, _| create(parent, &rsa_public());
     SELF_TEST "SelfTest, full", Search, Nothing, nothing, |_, _| build::self_test(1);
 }
