@@ -189,10 +189,12 @@ impl<M: Memory> Crb<M> {
     /// Reads guest-visible bytes at an offset into the window: reserved ones are 0, those past its end 0xFF.
     pub fn read(&self, offset: u64, out: &mut [u8]) {
         let start = usize::try_from(offset).unwrap_or(WINDOW_SIZE);
-        let inside = WINDOW_SIZE.saturating_sub(start).min(out.len());
-        let (inside, outside) = out.split_at_mut(inside);
-        self.memory.copy_out(start, inside);
-        outside.fill(0xFF);
+        let inside = WINDOW_SIZE.saturating_sub(start);
+        if inside < out.len() {
+            out.fill(0xFF);
+        }
+        let inside = inside.min(out.len());
+        self.memory.copy_out(start, out.get_mut(..inside).unwrap_or_default());
     }
 
     /// Writes at an offset into the window, as a guest does; says what the host must do then. What lies past the end, in
