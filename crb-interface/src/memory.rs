@@ -7,6 +7,8 @@ use crate::layout::MEMORY_SIZE;
 /// Bytes of a word.
 const WORD: usize = size_of::<u32>();
 
+type Words<'a> = std::slice::Iter<'a, AtomicU32>;
+
 /// [`MEMORY_SIZE`] bytes as little-endian words.
 ///
 /// Bytes are copied word by word with relaxed atomic accesses, so that a peer that changes them meanwhile, the guest
@@ -51,39 +53,22 @@ pub trait Memory {
 
     /// Copies bytes out; zeros for what lies past the end.
     fn copy_out(&self, offset: usize, out: &mut [u8]) {
+        if !are_words(offset, out) {
+            return copy_ragged_out(self.words_from(offset), offset, out);
+        }
         let mut words = self.words_from(offset);
-        let mut next = || {
-            words
-                .next()
-                .map_or([0; WORD], |word| word.load(Ordering::Relaxed).to_ne_bytes())
-        };
-        let skip = offset % WORD;
-        let (first, rest) = out.split_at_mut(before_word(offset).min(out.len()));
-        if !first.is_empty() {
-            copy_bytes(next().get(skip..).unwrap_or_default(), first);
-        }
-        let (whole, last) = rest.as_chunks_mut::<WORD>();
-        for bytes in whole {
-            *bytes = next();
-        }
-        if !last.is_empty() {
-            copy_bytes(&next(), last);
+        for bytes in out.as_chunks_mut().0 {
+            *bytes = read(words.next());
         }
     }
 
     /// Copies bytes in; what lies past the end is dropped.
     fn copy_in(&self, offset: usize, data: &[u8]) {
-        let mut words = self.words_from(offset);
-        let (first, rest) = data.split_at(before_word(offset).min(data.len()));
-        if !first.is_empty() {
-            merge(words.next(), offset % WORD, first);
+        if !are_words(offset, data) {
+            return copy_ragged_in(self.words_from(offset), offset, data);
         }
-        let (whole, last) = rest.as_chunks::<WORD>();
-        for (bytes, word) in whole.iter().zip(words.by_ref()) {
+        for (word, bytes) in self.words_from(offset).zip(data.as_chunks().0) {
             word.store(u32::from_ne_bytes(*bytes), Ordering::Relaxed);
-        }
-        if !last.is_empty() {
-            merge(words.next(), 0, last);
         }
     }
 
@@ -95,9 +80,19 @@ pub trait Memory {
     }
 
     /// The words from the one that a byte is in.
-    fn words_from(&self, offset: usize) -> std::slice::Iter<'_, AtomicU32> {
+    fn words_from(&self, offset: usize) -> Words<'_> {
         self.words().get(offset / WORD..).unwrap_or_default().iter()
     }
+}
+
+/// Whether bytes at an offset are whole words, as nearly all are.
+const fn are_words(offset: usize, bytes: &[u8]) -> bool {
+    offset.is_multiple_of(WORD) && bytes.len().is_multiple_of(WORD)
+}
+
+/// A word's bytes; zeros where there is none.
+fn read(word: Option<&AtomicU32>) -> [u8; WORD] {
+    word.map_or([0; WORD], |word| word.load(Ordering::Relaxed).to_ne_bytes())
 }
 
 /// How many bytes there are from an offset to the next word's beginning.
@@ -105,7 +100,40 @@ const fn before_word(offset: usize) -> usize {
     offset.wrapping_neg() % WORD
 }
 
-/// Copies as many bytes as both have: fewer than a word, for which a call of the library takes longer than all the rest.
+/// Copies bytes out that do not begin or end with a word, the first of which `offset` is in.
+#[inline(never)]
+fn copy_ragged_out(mut words: Words<'_>, offset: usize, out: &mut [u8]) {
+    let (first, rest) = out.split_at_mut(before_word(offset).min(out.len()));
+    if !first.is_empty() {
+        let word = read(words.next());
+        copy_bytes(word.get(offset % WORD..).unwrap_or_default(), first);
+    }
+    let (whole, last) = rest.as_chunks_mut();
+    for bytes in whole {
+        *bytes = read(words.next());
+    }
+    if !last.is_empty() {
+        copy_bytes(&read(words.next()), last);
+    }
+}
+
+/// Copies bytes in that do not begin or end with a word, the first of which `offset` is in.
+#[inline(never)]
+fn copy_ragged_in(mut words: Words<'_>, offset: usize, data: &[u8]) {
+    let (first, rest) = data.split_at(before_word(offset).min(data.len()));
+    if !first.is_empty() {
+        merge(words.next(), offset % WORD, first);
+    }
+    let (whole, last) = rest.as_chunks();
+    for (bytes, word) in whole.iter().zip(words.by_ref()) {
+        word.store(u32::from_ne_bytes(*bytes), Ordering::Relaxed);
+    }
+    if !last.is_empty() {
+        merge(words.next(), 0, last);
+    }
+}
+
+/// Copies as many bytes as both have.
 pub(crate) fn copy_bytes(from: &[u8], to: &mut [u8]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = *from;
