@@ -1,8 +1,8 @@
 //! Hash functions (Part 1, 11.4.2).
 
-use digest::Digest as _;
 use digest::array::Array;
 use digest::common::hazmat::{SerializableState, SerializedState};
+use digest::{Digest as _, FixedOutputReset};
 use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use sha3::{Sha3_256, Sha3_384, Sha3_512};
@@ -52,8 +52,8 @@ macro_rules! hashers {
                 match self { $(Self::$alg(hash) => digest::Update::update(hash, data)),* }
             }
 
-            fn finish(self) -> Digest {
-                match self { $(Self::$alg(hash) => Digest::truncated(&hash.finalize())),* }
+            fn finish(mut self) -> Digest {
+                match &mut self { $(Self::$alg(hash) => finish(hash)),* }
             }
 
             fn digest(alg: HashAlg, feed: impl FnOnce(&mut dyn digest::Update)) -> Digest {
@@ -61,7 +61,7 @@ macro_rules! hashers {
                     $(HashAlg::$alg => {
                         let mut hash = <$hash>::new();
                         feed(&mut hash);
-                        Digest::truncated(&hash.finalize())
+                        finish(&mut hash)
                     })*
                 }
             }
@@ -195,12 +195,17 @@ fn keyed<H: digest::Digest>(alg: HashAlg, key: &[u8]) -> (H, H) {
     (behind_key(HMAC_INNER), behind_key(HMAC_OUTER))
 }
 
-fn hmac_of<H: digest::Digest>((mut inner, mut outer): (H, H), parts: &[&[u8]]) -> Digest {
+fn hmac_of<H: digest::Digest + FixedOutputReset>((mut inner, mut outer): (H, H), parts: &[&[u8]]) -> Digest {
     for part in parts {
-        inner.update(part);
+        digest::Digest::update(&mut inner, part);
     }
-    outer.update(inner.finalize());
-    Digest::truncated(&outer.finalize())
+    digest::Digest::update(&mut outer, inner.finalize_fixed_reset());
+    finish(&mut outer)
+}
+
+/// Ends the hash where it is: one that is moved waits for what was just written to it.
+fn finish(hash: &mut impl FixedOutputReset) -> Digest {
+    Digest::truncated(&hash.finalize_fixed_reset())
 }
 
 /// What HMAC's inner hash XORs the key with (ipad in FIPS 198-1, section 4), and its outer one (opad).
