@@ -358,11 +358,11 @@ impl Sessions {
     /// The number of a free slot for another session: TPM_RC_SESSION_MEMORY, TPM_RC_CONTEXT_GAP or TPM_RC_SESSION_HANDLES
     /// if none can be started.
     pub(crate) fn check_room(&self) -> RcResult<u32> {
-        // The slots are far apart in memory: all that is asked of them is asked in one go.
-        let (mut loaded, mut oldest, mut free) = (0usize, None, None);
-        for (number, slot) in self.iter() {
+        // The slots are far apart in memory: what is asked of all of them is asked in one go.
+        let (mut loaded, mut oldest) = (0usize, None);
+        for slot in &self.slots {
             match slot {
-                Slot::Free => free = free.or(Some(number)),
+                Slot::Free => {}
                 Slot::Loaded(_) => loaded = loaded.saturating_add(1),
                 Slot::Saved { context_id } => {
                     oldest = Some(oldest.map_or(*context_id, |oldest: u64| oldest.min(*context_id)))
@@ -375,7 +375,9 @@ impl Sessions {
         if self.is_full_gap(oldest) {
             return Err(Rc::CONTEXT_GAP);
         }
-        free.ok_or(Rc::SESSION_HANDLES)
+        let mut all = self.iter();
+        all.find_map(|(number, slot)| matches!(slot, Slot::Free).then_some(number))
+            .ok_or(Rc::SESSION_HANDLES)
     }
 
     /// Whether the saved session can be loaded again: TPM_RC_SESSION_MEMORY if there is no room, and TPM_RC_CONTEXT_GAP if
