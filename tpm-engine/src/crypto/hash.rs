@@ -1,13 +1,14 @@
 //! Hash functions (Part 1, 11.4.2).
 
 use digest::array::Array;
+use digest::block_api::{Block, BlockSizeUser};
 use digest::common::hazmat::{SerializableState, SerializedState};
 use digest::{Digest as _, FixedOutputReset};
 use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use sha3::{Sha3_256, Sha3_384, Sha3_512};
 use sm3::Sm3;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::alg::HashAlg;
 use crate::bytes::{Bytes, Digest};
@@ -19,16 +20,6 @@ pub const HASH_STATE_SIZE: usize = 208;
 /// (little-endian), length of the unfinished block, unfinished block padded with zeros; for SHA-3 the sponge's words
 /// (little-endian) and the place in its rate. The layout is part of the saved state of a TPM and pinned by a test.
 pub type HashState = Zeroizing<Bytes<HASH_STATE_SIZE>>;
-
-/// Largest block of any hash, in bytes.
-const MAX_BLOCK: usize = 144;
-const _: () = {
-    let mut rest = HashAlg::ALL;
-    while let [alg, tail @ ..] = rest {
-        assert!(alg.block_size() <= MAX_BLOCK);
-        rest = tail;
-    }
-};
 
 /// Blocks that a restored state may have hashed: enough for any input, and far from where the algorithms' own
 /// counts of bits overflow.
@@ -66,14 +57,23 @@ macro_rules! hashers {
                 }
             }
 
+            fn keyed(alg: HashAlg, key: &[u8]) -> (Self, Self) {
+                match alg {
+                    $(HashAlg::$alg => {
+                        let (inner, outer) = keyed(key);
+                        (Self::$alg(inner), Self::$alg(outer))
+                    })*
+                }
+            }
+
             fn hmac(alg: HashAlg, key: &[u8], parts: &[&[u8]]) -> Digest {
-                match alg { $(HashAlg::$alg => hmac_of::<$hash>(keyed(alg, key), parts)),* }
+                match alg { $(HashAlg::$alg => hmac_of::<$hash>(keyed(key), parts)),* }
             }
 
             fn with_hmac<T>(alg: HashAlg, key: &[u8], then: impl FnOnce(&dyn Fn(&[&[u8]]) -> Digest) -> T) -> T {
                 match alg {
                     $(HashAlg::$alg => {
-                        let keyed = keyed::<$hash>(alg, key);
+                        let keyed = keyed::<$hash>(key);
                         then(&|parts| hmac_of(keyed.clone(), parts))
                     })*
                 }
@@ -124,6 +124,12 @@ impl Hasher {
     #[must_use]
     pub fn new(alg: HashAlg) -> Self {
         Self(Running::new(alg))
+    }
+
+    /// The inner and the outer hash of an HMAC, behind the block of a key that is no larger than a block.
+    pub(super) fn keyed(alg: HashAlg, key: &[u8]) -> (Self, Self) {
+        let (inner, outer) = Running::keyed(alg, key);
+        (Self(inner), Self(outer))
     }
 
     /// The algorithm.
@@ -189,9 +195,19 @@ pub(super) fn with_hmac<T>(alg: HashAlg, key: &[u8], then: impl FnOnce(&dyn Fn(&
     Running::with_hmac(alg, key, then)
 }
 
-/// The inner and the outer hash of an HMAC, behind the block of the key.
-fn keyed<H: digest::Digest>(alg: HashAlg, key: &[u8]) -> (H, H) {
-    let behind_key = |pad| with_key_block(alg, key, pad, |block| H::new_with_prefix(block));
+/// As [`Hasher::keyed`].
+fn keyed<H: digest::Digest + BlockSizeUser>(key: &[u8]) -> (H, H) {
+    let behind_key = |pad| {
+        let mut block = Block::<H>::default();
+        block.fill(pad);
+        for (byte, key) in block.iter_mut().zip(key) {
+            *byte ^= key;
+        }
+        let hash = H::new_with_prefix(&block);
+        // As a slice: of an array each element is wiped by a store of its own.
+        block.as_mut_slice().zeroize();
+        hash
+    };
     (behind_key(HMAC_INNER), behind_key(HMAC_OUTER))
 }
 
@@ -211,16 +227,6 @@ fn finish(hash: &mut impl FixedOutputReset) -> Digest {
 /// What HMAC's inner hash XORs the key with (ipad in FIPS 198-1, section 4), and its outer one (opad).
 pub(super) const HMAC_INNER: u8 = 0x36;
 pub(super) const HMAC_OUTER: u8 = 0x5C;
-
-/// Hands on the block that an HMAC's inner or outer hash begins with; the key is no larger than it.
-pub(super) fn with_key_block<T>(alg: HashAlg, key: &[u8], pad: u8, then: impl FnOnce(&[u8]) -> T) -> T {
-    let mut block = Zeroizing::new(Bytes::<MAX_BLOCK>::zeroed(alg.block_size()).unwrap_or_default());
-    block.fill(pad);
-    for (byte, key) in block.iter_mut().zip(key) {
-        *byte ^= key;
-    }
-    then(&block)
-}
 
 #[cfg(test)]
 mod tests {

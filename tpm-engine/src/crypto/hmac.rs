@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::alg::HashAlg;
 use crate::bytes::{Bytes, Digest};
-use crate::crypto::hash::{HASH_STATE_SIZE, HMAC_INNER, HMAC_OUTER, Hasher, hash, with_key_block};
+use crate::crypto::hash::{self, HASH_STATE_SIZE, Hasher, hash};
 
 /// Room for the running state of any HMAC, in bytes.
 pub const HMAC_STATE_SIZE: usize = 416;
@@ -32,11 +32,7 @@ impl Hmac {
     /// An HMAC over nothing yet, under a key of any size.
     #[must_use]
     pub fn new(alg: HashAlg, key: &[u8]) -> Self {
-        let (mut inner, mut outer) = (Hasher::new(alg), Hasher::new(alg));
-        with_block_key(alg, key, |key| {
-            with_key_block(alg, key, HMAC_INNER, |block| inner.update(block));
-            with_key_block(alg, key, HMAC_OUTER, |block| outer.update(block));
-        });
+        let (inner, outer) = with_block_key(alg, key, |key| Hasher::keyed(alg, key));
         Self { inner, outer }
     }
 
@@ -88,12 +84,12 @@ impl std::fmt::Debug for Hmac {
 /// The HMAC over the concatenation of `parts`.
 #[must_use]
 pub fn hmac(alg: HashAlg, key: &[u8], parts: &[&[u8]]) -> Digest {
-    with_block_key(alg, key, |key| crate::crypto::hash::hmac(alg, key, parts))
+    with_block_key(alg, key, |key| hash::hmac(alg, key, parts))
 }
 
 /// Hands on the HMAC, of the concatenation of parts, for several uses under one key.
 pub(super) fn with_hmac<T>(alg: HashAlg, key: &[u8], then: impl FnOnce(&dyn Fn(&[&[u8]]) -> Digest) -> T) -> T {
-    with_block_key(alg, key, |key| crate::crypto::hash::with_hmac(alg, key, then))
+    with_block_key(alg, key, |key| hash::with_hmac(alg, key, then))
 }
 
 /// Hands on a key that is no larger than a block: the hash of one that is.
