@@ -29,6 +29,12 @@ impl<M: Memory> Crb<M> {
         }
     }
 
+    /// Whether the window has this connection still.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.is_ours(self.memory.load(OWNER))
+    }
+
     /// The TPM's side will look for commands until [`Self::end_polling`], if it has the connection still.
     pub fn begin_polling(&self) {
         self.memory.update(OWNER, |word| match self.is_ours(word) {
@@ -262,6 +268,7 @@ mod tests {
         assert!(monitor.write(CTRL_START, &[1]).contains(Action::Start));
         new.begin_polling();
         assert!(!old.polled_command() && !old.end_polling());
+        assert!(!old.is_current() && new.is_current() && monitor.is_current());
         assert!(monitor.is_polled());
         assert_eq!(old.take_command(&mut command), None);
         old.complete(&RESPONSE);

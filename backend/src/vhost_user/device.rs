@@ -199,7 +199,7 @@ impl Endpoint {
 
     fn serve_all(&self, worker: &mut Worker, vring: &Vring) -> io::Result<()> {
         let (mut kicked, mut promised) = (true, false);
-        while !self.ended.load(Ordering::Relaxed) {
+        while !self.is_over(worker) {
             vring.disable_notification().map_err(io::Error::other)?;
             loop {
                 if self.serve_one(worker, vring)? {
@@ -219,7 +219,7 @@ impl Endpoint {
                     worker.poll();
                 }
                 kicked = false;
-                if self.ended.load(Ordering::Relaxed) {
+                if self.is_over(worker) {
                     return Ok(());
                 }
             }
@@ -239,6 +239,12 @@ impl Endpoint {
             }
         }
         Ok(())
+    }
+
+    /// Whether the queue is not ours any more: the connection has ended, or the monitor has made another one.
+    fn is_over(&self, worker: &Worker) -> bool {
+        let replaced = worker.window.as_ref().is_some_and(|window| !window.crb.is_current());
+        self.ended.load(Ordering::Relaxed) || replaced
     }
 
     /// The connection is over: the queue is left alone, whatever its memory says.
