@@ -8,7 +8,7 @@ use crate::crypto::hash::hash;
 use crate::crypto::hmac::hmac;
 use crate::crypto::{kdf, symmetric};
 use crate::handle::Name;
-use crate::marshal::{Marshal, Reader, Sink, Sized2B, put_sized};
+use crate::marshal::{Marshal, Reader, Sink, Sized2B, marshal_into, put_sized};
 use crate::rc::{Rc, RcResult};
 use crate::types::Private;
 use crate::types::public::Public;
@@ -64,15 +64,17 @@ impl<'a> Protector<'a> {
     /// Encrypts `plain` and puts the integrity value before it. `iv` is written with it unless it is empty, in which
     /// case it counts as zeros: for seeds that are used once.
     pub(crate) fn wrap(&self, name: &Name, iv: &Iv, mut plain: Plain) -> RcResult<Vec<u8>> {
-        let mut body = Vec::new();
-        if !iv.is_empty() {
-            iv.marshal(&mut body);
-        }
         encrypt(self.cipher, &self.cipher_key(name)?, iv, &mut plain)?;
-        body.put(&plain);
-        let mut out = Vec::new();
-        self.integrity(name, &body)?.marshal(&mut out);
-        out.put(&body);
+        let before = size_of::<u16>().saturating_add(self.hash.digest_size());
+        // Nothing that is wrapped is larger: it does not grow.
+        let mut out = Vec::with_capacity(Private::CAPACITY);
+        out.resize(before, 0);
+        if !iv.is_empty() {
+            iv.marshal(&mut out);
+        }
+        out.put(&plain);
+        let (integrity, body) = out.split_at_mut_checked(before).ok_or(Rc::FAILURE)?;
+        marshal_into(integrity, &self.integrity(name, body)?).ok_or(Rc::FAILURE)?;
         Ok(out)
     }
 
