@@ -135,7 +135,7 @@ fn list(tpm: &Tpm, capability: Capability, property: u32, wanted: u32) -> RcResu
     let wrong_property = Rc::VALUE.parameter(2);
     Ok(match capability {
         Capability::Algorithms => {
-            let algs = algorithms::list(tpm.profile).into_iter();
+            let algs = algorithms::list(tpm.profile);
             page(
                 capability,
                 wanted,
