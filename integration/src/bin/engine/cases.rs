@@ -8,8 +8,8 @@ use integration::codes::{alg, cap, curve, na, oa, rh};
 use integration::wire::{In, Out};
 
 use super::targets::{
-    CHEAP, CURVE, CURVE_KEY, RSA_2048, RSA_3072, RSA_CREATE, RSA_KEPT, RSA_POOL, RSA_PUBLIC, RSA_SIGN, SELF_TEST,
-    Target,
+    BANKS, CHEAP, CURVE, CURVE_KEY, RSA_2048, RSA_3072, RSA_CREATE, RSA_KEPT, RSA_POOL, RSA_PRIVATE, RSA_PUBLIC,
+    SELF_TEST, Target,
 };
 use super::tpms::{Tpm, made};
 
@@ -84,6 +84,8 @@ impl Case {
 const INDEX: u32 = 0x0180_0001;
 const INDEX_SIZE: u16 = 64;
 const DIGEST: [u8; 32] = [7; 32];
+/// TPM_CC_Unseal.
+const UNSEAL: u32 = 0x15E;
 
 macro_rules! cases {
     ($($target:ident $name:literal, $cost:ident, $leaves:ident, $prepare:expr, $call:expr;)*) => {
@@ -106,22 +108,37 @@ cases! {
         |_, _| build::pcr_extend(16, &build::digest_values(&[(alg::SHA256, &DIGEST)]));
     CHEAP "ReadClock", Microseconds, Nothing, nothing, |_, _| build::read_clock();
     CHEAP "GetCapability", Microseconds, Nothing, nothing, |_, _| build::get_capability(cap::TPM_PROPERTIES, 0x100, 64);
+    CHEAP "GetCapability, algorithms", Microseconds, Nothing, nothing, |_, _| build::get_capability(cap::ALGS, 0, 64);
+    CHEAP "StirRandom", Microseconds, Nothing, nothing, |_, _| build::stir_random(&DIGEST);
+    CHEAP "SequenceUpdate 1 KiB", Microseconds, Nothing,
+        |tpm| Ok(vec![tpm.make(&build::hash_sequence_start(&[], alg::SHA256))?]),
+        |sequence, _| build::sequence_update(sequence, &[7; 1024]);
     CHEAP "Hash 1 KiB", Microseconds, Nothing, nothing, |_, _| build::hash(&[7; 1024], alg::SHA256, rh::NULL);
     CHEAP "StartAuthSession", Microseconds, Handle, nothing, |_, _| session();
     CHEAP "PolicyPCR", Microseconds, Nothing, policy,
         |session, _| build::policy_pcr(session, &[], &build::pcrs(alg::SHA256, &[0, 1, 2, 3]));
+    CHEAP "PolicySecret", Microseconds, Nothing, policy,
+        |session, _| build::policy_secret(rh::OWNER, session, &[], &[], &[], 0);
+    CHEAP "PolicyCommandCode", Microseconds, Nothing, policy,
+        |session, _| build::policy_command_code(session, UNSEAL);
     CHEAP "PolicyGetDigest", Microseconds, Nothing, policy, |session, _| build::policy_get_digest(session);
     CHEAP "NV_Read", Microseconds, Nothing, index, |index, _| build::nv_read(rh::OWNER, index, INDEX_SIZE, 0);
     CHEAP "NV_Write", Microseconds, Nothing, index, write;
+    CHEAP "NV_Increment", Microseconds, Nothing, counter, |index, _| build::nv_increment(rh::OWNER, index);
+    CHEAP "NV_ReadPublic", Microseconds, Nothing, index, |index, _| build::nv_read_public(index);
     CHEAP "ReadPublic", Microseconds, Nothing, ecdsa_key, |key, _| build::read_public(key);
     CHEAP "HMAC 1 KiB", Microseconds, Nothing, |tpm| primary(tpm, &Public::hmac_key(alg::SHA256)),
         |key, _| build::hmac(key, &[7; 1024], alg::NULL);
+    CHEAP "EncryptDecrypt2 1 KiB", Microseconds, Nothing,
+        |tpm| primary(tpm, &Public::symmetric(alg::AES, 128, alg::CFB)),
+        |key, _| build::encrypt_decrypt2(key, &[7; 1024], 0, alg::NULL, &[0; 16]);
     CHEAP "ContextSave", Microseconds, Nothing, ecdsa_key, |key, _| build::context_save(key);
     CHEAP "Unseal", Microseconds, Nothing, sealed, |sealed, _| build::unseal(sealed);
     CHEAP "Create sealed data", Milliseconds, Nothing, parent, |parent, _| {
         let sensitive = build::sensitive_create(&[], &DIGEST);
         build::create(parent, &sensitive, &Public::sealed().bytes(), &[], &build::list32(&[]))
     };
+    BANKS "PCR_Event 1 KiB", Microseconds, Nothing, nothing, |_, _| build::pcr_event(16, &[7; 1024]);
     CURVE_KEY "CreatePrimary P-256", Milliseconds, Handle, nothing, |_, _| primary_call(&ecdsa_public());
     CURVE "Create P-256", Milliseconds, Nothing, parent,
         |parent, _| create(parent, &Public::ecc(curve::P256, &[alg::NULL], oa::SIGN));
@@ -130,8 +147,15 @@ cases! {
         |key, _| build::quote(key, &DIGEST, &build::null(), &build::pcrs(alg::SHA256, &[0, 1, 2, 3, 4, 5, 6, 7]));
     CURVE "ECDH_KeyGen P-256", Milliseconds, Nothing,
         |tpm| primary(tpm, &Public::ecc(curve::P256, &[alg::NULL], oa::DECRYPT)), |key, _| build::ecdh_keygen(key);
-    RSA_SIGN "Sign RSA-2048", Milliseconds, Nothing,
+    CURVE "Certify P-256", Milliseconds, Nothing, ecdsa_key, |key, _| build::certify(key, key, &DIGEST, &build::null());
+    RSA_PRIVATE "Sign RSA-2048", Milliseconds, Nothing,
         |tpm| primary(tpm, &Public::rsa(2048, &[alg::RSASSA, alg::SHA256], oa::SIGN)), |key, _| sign(key);
+    RSA_PRIVATE "RSA_Decrypt 2048", Milliseconds, Nothing, rsa_key, |key, _| {
+        // As a number it is less than any modulus.
+        let mut cipher = [7; 256];
+        cipher[0] = 0;
+        build::rsa_decrypt(key, &cipher, &build::null(), &[])
+    };
     RSA_PUBLIC "RSA_Encrypt 2048", Milliseconds, Nothing, rsa_key,
         |key, _| build::rsa_encrypt(key, &DIGEST, &build::scheme(&[alg::OAEP, alg::SHA256]), &[]);
     RSA_2048 "CreatePrimary RSA-2048, new template", ManySearches, Handle, nothing, |_, round| rsa_primary(2048, round);
@@ -165,6 +189,13 @@ fn index(tpm: &mut Tpm) -> Result<Vec<u32>> {
     let public = build::nv_public(INDEX, alg::SHA256, attributes, &[], INDEX_SIZE);
     tpm.ok(&build::nv_define_space(rh::OWNER, &[], &public))?;
     tpm.ok(&write(INDEX, 0))?;
+    Ok(vec![INDEX])
+}
+
+fn counter(tpm: &mut Tpm) -> Result<Vec<u32>> {
+    let attributes = na::OWNERWRITE | na::OWNERREAD | na::NO_DA | na::COUNTER;
+    let public = build::nv_public(INDEX, alg::SHA256, attributes, &[], 8);
+    tpm.ok(&build::nv_define_space(rh::OWNER, &[], &public))?;
     Ok(vec![INDEX])
 }
 
