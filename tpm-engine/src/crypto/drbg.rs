@@ -10,7 +10,7 @@ use rand_core::{TryCryptoRng, TryRng};
 use sha2::block_api::compress256;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::hash::{HMAC_INNER, HMAC_OUTER};
+use super::hash::{HMAC_INNER, HMAC_OUTER, SHA256_INITIAL};
 
 /// Bytes that one request may draw (SP 800-90A, table 2: 2^19 bits).
 const MAX_REQUEST: usize = 1 << 16;
@@ -23,18 +23,6 @@ const LENGTH_AT: usize = BLOCK - size_of::<u64>();
 
 /// A hash value of SHA-256, or the state of a hash between two blocks.
 type Words = Zeroizing<[u32; 8]>;
-
-/// The initial hash value (FIPS 180-4, 5.3.3).
-const INITIAL: [u32; 8] = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
 
 /// An instance of HMAC_DRBG with SHA-256: 256 bits of security strength. Wiped when dropped.
 ///
@@ -123,7 +111,7 @@ impl Keyed {
             let mut block = [0; BLOCK];
             put(&mut block, key);
             block.iter_mut().for_each(|byte| *byte ^= pad);
-            let mut state = Zeroizing::new(INITIAL);
+            let mut state = Zeroizing::new(SHA256_INITIAL);
             compress256(&mut state, slice::from_ref(&block));
             block.as_mut_slice().zeroize();
             state

@@ -228,6 +228,18 @@ fn finish(hash: &mut impl FixedOutputReset) -> Digest {
 pub(super) const HMAC_INNER: u8 = 0x36;
 pub(super) const HMAC_OUTER: u8 = 0x5C;
 
+/// The initial hash value of SHA-256 (FIPS 180-4, 5.3.3).
+pub(super) const SHA256_INITIAL: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,16 +390,7 @@ mod tests {
         hasher.update(&[b'a'; 67]);
         let state = hasher.export();
         let words = sha2::block_api::compress256;
-        let mut expected_words = [
-            0x6a09_e667u32,
-            0xbb67_ae85,
-            0x3c6e_f372,
-            0xa54f_f53a,
-            0x510e_527f,
-            0x9b05_688c,
-            0x1f83_d9ab,
-            0x5be0_cd19,
-        ];
+        let mut expected_words = SHA256_INITIAL;
         words(&mut expected_words, &[[b'a'; 64]]);
         let mut expected: Vec<u8> = expected_words.iter().flat_map(|word| word.to_le_bytes()).collect();
         expected.extend(1u64.to_le_bytes());
