@@ -74,8 +74,9 @@ impl<M: Memory> Crb<M> {
         self.store_len(layout::RESPONSE_SHOWN, first.len());
         self.set_state(State::Completion);
         self.interrupt(int::START);
-        self.release_window();
-        self.memory.store(at(locality, layout::CTRL_START), 0);
+        if self.release_window() {
+            self.memory.store(at(locality, layout::CTRL_START), 0);
+        }
     }
 
     /// The locality whose command is to be executed here.

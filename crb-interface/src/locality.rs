@@ -151,22 +151,22 @@ impl<M: Memory> Crb<M> {
     }
 
     /// The TPM's side gives the window back: what localities asked for in the meantime is carried out first. The response
-    /// stays only if the locality that sent the command still has the TPM.
-    pub(crate) fn release_window(&self) {
+    /// stays only if the locality that sent the command still has the TPM. False when the window was not this side's.
+    pub(crate) fn release_window(&self) -> bool {
         loop {
             let noted = self.memory.load(layout::OWNER);
+            if !self.is_ours(noted) || noted & owner::EXECUTING == 0 {
+                return false;
+            }
             let seized = (noted & owner::SEIZED) >> owner::SEIZED_SHIFT;
             let highest = (0..layout::LOCALITIES)
                 .rev()
                 .find(|locality| seized & bit(*locality) != 0);
             let notes = noted & (owner::SEIZED | owner::RELINQUISHED);
-            if !self.is_ours(noted) {
-                return;
-            }
             if notes == 0 {
                 // Nothing new since the last look: from here on the window is the monitor's.
                 let Some(word) = self.memory.word(layout::OWNER) else {
-                    return;
+                    return false;
                 };
                 let free = noted & !owner::EXECUTING;
                 let swapped = word.compare_exchange(
@@ -176,7 +176,7 @@ impl<M: Memory> Crb<M> {
                     std::sync::atomic::Ordering::Acquire,
                 );
                 if swapped.is_ok() {
-                    return;
+                    return true;
                 }
                 continue;
             }

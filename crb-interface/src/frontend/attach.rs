@@ -98,6 +98,7 @@ impl Shared {
             if lost {
                 // A process that does not even heed this has lost its say.
                 link.hang_up();
+                self.crb.begin_connection();
             }
         }
         self.crb.complete(&FAILURE);
