@@ -6,6 +6,8 @@ use crate::memory::Memory;
 
 /// Bytes of a command's header: tag, size, code.
 const HEADER_SIZE: usize = 10;
+/// The words of it that commandSize is in, in bytes.
+const SIZED: usize = 8;
 
 impl<M: Memory> Crb<M> {
     /// Writes to a data buffer; `at` is the offset into the window.
@@ -50,12 +52,13 @@ impl<M: Memory> Crb<M> {
         } else {
             (layout::COMMAND, staged)
         };
-        let header = out.first_chunk_mut::<HEADER_SIZE>()?;
-        self.memory.copy_out(source, header);
-        let len = claimed_size(header).clamp(HEADER_SIZE, room.max(HEADER_SIZE));
+        let (beginning, rest) = out.split_first_chunk_mut::<SIZED>()?;
+        self.memory.copy_out(source, beginning);
+        let len = claimed_size(beginning).clamp(HEADER_SIZE, room.max(HEADER_SIZE));
         self.prepare(source, len);
-        self.memory
-            .copy_out(source.saturating_add(HEADER_SIZE), out.get_mut(HEADER_SIZE..len)?);
+        // To the end of a word: whole words take a shorter way.
+        let rest = rest.get_mut(..len.next_multiple_of(4).saturating_sub(SIZED))?;
+        self.memory.copy_out(source.saturating_add(SIZED), rest);
         Some((locality, len))
     }
 
@@ -112,11 +115,11 @@ impl<M: Memory> Crb<M> {
     /// nextChunk in Command Reception: the data buffer is full and goes to the staged command.
     pub(crate) fn stage_chunk(&self, locality: u8) {
         let staged = self.load_len(layout::COMMAND_LEN);
-        let mut header = [0; HEADER_SIZE];
+        let mut beginning = [0; SIZED];
         let source = if staged == 0 { buffer(locality) } else { layout::COMMAND };
-        self.memory.copy_out(source, &mut header);
+        self.memory.copy_out(source, &mut beginning);
         // A header that claims more than there is room for is answered by the TPM (TPM_RC_COMMAND_SIZE).
-        let expected = claimed_size(&header).clamp(HEADER_SIZE, STAGING_SIZE);
+        let expected = claimed_size(&beginning).clamp(HEADER_SIZE, STAGING_SIZE);
         let count = expected.saturating_sub(staged).min(DATA_BUFFER_SIZE);
         let mut chunk = [0; DATA_BUFFER_SIZE];
         if let Some(chunk) = chunk.get_mut(..count) {
@@ -173,9 +176,9 @@ const fn buffer(locality: u8) -> usize {
     page(locality).saturating_add(DATA_BUFFER as usize)
 }
 
-/// commandSize of a header.
-const fn claimed_size(header: &[u8; HEADER_SIZE]) -> usize {
-    let [_, _, a, b, c, d, ..] = *header;
+/// commandSize of a command that begins so.
+const fn claimed_size(beginning: &[u8; SIZED]) -> usize {
+    let [_, _, a, b, c, d, ..] = *beginning;
     u32::from_be_bytes([a, b, c, d]) as usize
 }
 
