@@ -85,7 +85,7 @@ impl<M: Memory> Crb<M> {
     /// The locality whose command is to be executed here.
     fn sender(&self) -> Option<u8> {
         let owner = self.memory.load(layout::OWNER);
-        let locality = u8::try_from((owner & owner::SENDER) >> owner::SENDER_SHIFT).ok()?;
+        let locality = sender_of(owner);
         let ours = self.is_ours(owner) && self.exists(locality);
         (ours && owner & owner::EXECUTING != 0).then_some(locality)
     }
@@ -166,9 +166,14 @@ impl<M: Memory> Crb<M> {
     }
 }
 
+/// The locality that the command of an owner word comes from.
+const fn sender_of(owner: u32) -> u8 {
+    ((owner & owner::SENDER) >> owner::SENDER_SHIFT) as u8
+}
+
 /// Where the data buffer begins that the command of an owner word is in.
 pub(crate) const fn buffer_of(owner: u32) -> usize {
-    buffer(((owner & owner::SENDER) >> owner::SENDER_SHIFT) as u8)
+    buffer(sender_of(owner))
 }
 
 /// Where a locality's data buffer begins.
