@@ -33,7 +33,7 @@ use attribute::{ASYMMETRIC, ENCRYPTING, HASH, METHOD, OBJECT, SIGNING, SYMMETRIC
 const END: usize = 0x60;
 
 /// All algorithms that the profile has, in ascending order of their identifiers.
-pub(crate) fn list(profile: &Profile) -> impl Iterator<Item = AlgorithmProperty> {
+pub(crate) fn list(profile: &Profile) -> impl Iterator<Item = AlgorithmProperty> + Clone {
     let rsa = !profile.rsa_bits.is_empty();
     let ecc = !profile.curves.is_empty();
     let ciphers = !profile.ciphers.is_empty();

@@ -18,10 +18,11 @@ command! {
 }
 
 fn run(tpm: &mut Tpm, _: Handles, params: Params) -> RcResult<Reply> {
+    let known = algorithms::list(tpm.profile);
     if params
         .to_test
         .iter()
-        .any(|wanted| !algorithms::list(tpm.profile).any(|entry| entry.alg == *wanted))
+        .any(|wanted| !known.clone().any(|entry| entry.alg == *wanted))
     {
         return Err(Rc::VALUE.parameter(1));
     }
