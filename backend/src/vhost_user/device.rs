@@ -53,6 +53,14 @@ struct Worker {
     polling: bool,
 }
 
+/// What was found where commands are.
+enum Found {
+    Command,
+    /// A chain whose command had been executed already: the window showed it.
+    Announcement,
+    Nothing,
+}
+
 /// A command and its response.
 struct Buffers {
     command: Box<[u8; STAGING_SIZE]>,
@@ -112,16 +120,18 @@ impl Endpoint {
         })
     }
 
-    /// Executes one command; false when there was none.
-    fn serve_one(&self, worker: &mut Worker, vring: &Vring) -> io::Result<bool> {
+    /// Executes one command, if there is one.
+    fn serve_one(&self, worker: &mut Worker, vring: &Vring) -> io::Result<Found> {
         if worker.polling
             && let Some(window) = &worker.window
             && window.crb.polled_command()
         {
             self.serve_window(window, &mut worker.buffers, vring)?;
-            return Ok(true);
+            return Ok(Found::Command);
         }
-        let Some(memory) = &worker.memory else { return Ok(false) };
+        let Some(memory) = &worker.memory else {
+            return Ok(Found::Nothing);
+        };
         let memory = memory.memory();
         let Worker { window, buffers, .. } = worker;
         // A request to cancel finds the command in the queue or in our hands, never in between.
@@ -137,15 +147,19 @@ impl Endpoint {
             (taken.is_some(), Some((chain, window, taken)))
         });
         let Some((chain, window, taken)) = popped else {
-            return Ok(false);
+            return Ok(Found::Nothing);
+        };
+        let found = match taken {
+            Some(_) => Found::Command,
+            None => Found::Announcement,
         };
         let head = chain.head_index();
         if let Some(window) = window {
             vring.add_used(head, 0).map_err(io::Error::other)?;
             if let Some((locality, len)) = taken {
                 self.execute_in(&window.crb, locality, len, buffers);
+                signal(window, vring)?;
             }
-            signal(window, vring)?;
         } else {
             let (locality, len) = taken.unwrap_or_default();
             let command = buffers.command.get(..len).unwrap_or_default();
@@ -154,7 +168,7 @@ impl Endpoint {
             vring.add_used(head, used).map_err(io::Error::other)?;
             vring.signal_used_queue()?;
         }
-        Ok(true)
+        Ok(found)
     }
 
     /// Executes the command that waits in the window, if there is one still.
@@ -189,34 +203,61 @@ impl Endpoint {
     }
 
     /// Serves the window and the queue until there has been no command for the time that polling is worth.
+    ///
+    /// # Errors
+    /// The kick cannot be taken: it would be there again for ever.
     fn serve(&self, vring: &Vring) -> io::Result<()> {
         let mut worker = lock(&self.worker);
-        let result = self.serve_all(&mut worker, vring);
+        // The monitor waits for what is in the window. The rest of what a kick means takes system calls and locks.
+        let first = self.serve_first(&mut worker, vring);
+        let taken = vring.take_kick();
+        let result = first.and_then(|found| self.serve_all(&mut worker, vring, found));
         // Where it ended early: a command that comes now waits for a queue that works, or another process.
         worker.end_polling();
-        result
+        // A queue that cannot be read is the monitor's fault: it stays dead, the process lives on.
+        if let Err(error) = result {
+            tracing::warn!(%error, "queue 0 is broken; it is ignored until the monitor sets it up again");
+        }
+        taken
     }
 
-    fn serve_all(&self, worker: &mut Worker, vring: &Vring) -> io::Result<()> {
-        let (mut kicked, mut promised) = (true, false);
+    /// Executes the command that is in the window already when this side wakes; false when there is none yet.
+    fn serve_first(&self, worker: &mut Worker, vring: &Vring) -> io::Result<bool> {
+        if self.is_over(worker) {
+            return Ok(false);
+        }
+        worker.begin_polling();
+        let window = worker.window.as_ref().filter(|window| window.crb.polled_command());
+        let Some(window) = window else { return Ok(false) };
+        self.serve_window(window, &mut worker.buffers, vring)?;
+        worker.waiting.came(Last::Command);
+        Ok(true)
+    }
+
+    /// Serves what comes. `found` says whether the kick has led to a command already.
+    fn serve_all(&self, worker: &mut Worker, vring: &Vring, found: bool) -> io::Result<()> {
+        let (mut kicked, mut promised) = (!found, false);
         while !self.is_over(worker) {
             vring.disable_notification().map_err(io::Error::other)?;
             loop {
-                if self.serve_one(worker, vring)? {
-                    worker.waiting.came(Last::Command);
-                    promised = false;
-                } else if promised {
+                match self.serve_one(worker, vring)? {
+                    Found::Command => {
+                        worker.waiting.came(Last::Command);
+                        promised = false;
+                    }
+                    Found::Announcement => promised = false,
                     // Asked again, the driver's ring would say the same for ever.
-                    return vring.nothing_to_take();
-                } else {
-                    if kicked {
-                        worker.waiting.came(Last::Kick);
+                    Found::Nothing if promised => return vring.nothing_to_take(),
+                    Found::Nothing => {
+                        if kicked {
+                            worker.waiting.came(Last::Kick);
+                        }
+                        // Where the monitor waits for this processor, no command comes while it is kept.
+                        if worker.shares_processor() || !worker.waiting.polls() {
+                            break;
+                        }
+                        worker.poll();
                     }
-                    // Where the monitor waits for this processor, no command comes while it is kept.
-                    if worker.shares_processor() || !worker.waiting.polls() {
-                        break;
-                    }
-                    worker.poll();
                 }
                 kicked = false;
                 if self.is_over(worker) {
@@ -407,15 +448,20 @@ impl Worker {
         window.is_some_and(|window| window.crb.memory().device_shares_processor())
     }
 
-    /// Looks for commands in the window for a moment, and has the monitor know that.
-    fn poll(&mut self) {
-        /// Looks between two at the queue and at the clock, which take longer.
-        const LOOKS: u32 = 32;
+    /// Has the monitor know that the window is looked at.
+    fn begin_polling(&mut self) {
         if let Some(window) = &self.window
             && !std::mem::replace(&mut self.polling, true)
         {
             window.crb.begin_polling();
         }
+    }
+
+    /// Looks for commands in the window for a moment, and has the monitor know that.
+    fn poll(&mut self) {
+        /// Looks between two at the queue and at the clock, which take longer.
+        const LOOKS: u32 = 32;
+        self.begin_polling();
         for _ in 0..LOOKS {
             std::hint::spin_loop();
             if let Some(window) = &self.window
@@ -546,13 +592,10 @@ impl VhostUserBackend for Endpoint {
                     // Its commands fail.
                     process::report(&error);
                 }
-                // A queue that cannot be read is the monitor's fault: it stays dead, the process lives on.
-                if let Err(error) = self.serve(vring) {
-                    tracing::warn!(%error, "queue 0 is broken; it is ignored until the monitor sets it up again");
-                }
-                Ok(())
+                self.serve(vring)
             }
-            _ => Ok(()),
+            Some(vring) => vring.take_kick(),
+            None => Ok(()),
         }
     }
 }

@@ -27,6 +27,15 @@ impl Vring {
         available.is_ok_and(|index| index.0 != queue.next_avail())
     }
 
+    /// Resets the kick. What was announced by it has to be looked for after that.
+    pub(super) fn take_kick(&self) -> io::Result<()> {
+        match self.inner.read_kick() {
+            // Somebody else has read it, or there was none.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
     /// Why no command can be taken although there are some: the queue was stopped, or its ring is broken.
     pub(super) fn nothing_to_take(&self) -> io::Result<()> {
         if self.inner.get_ref().get_queue().ready() {
@@ -60,11 +69,12 @@ impl VringT<Memory> for Vring {
     }
 
     fn read_kick(&self) -> io::Result<bool> {
-        match self.inner.read_kick() {
-            // Somebody else has read it: a kick for nothing.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(self.inner.get_ref().is_enabled()),
-            result => result,
+        let enabled = self.inner.get_ref().is_enabled();
+        // Whoever handles the event takes the kick when nobody waits for that any more.
+        if !enabled {
+            self.take_kick()?;
         }
+        Ok(enabled)
     }
 
     fn set_call(&self, file: Option<File>) {
