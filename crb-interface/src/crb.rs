@@ -50,20 +50,18 @@ pub enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Action {
-    /// A command will come soon: wake whoever executes it.
-    Wake = 1,
     /// Execute the command ([`Crb::take_command`]).
-    Start = 1 << 1,
+    Start = 1,
     /// Cancel the command that is being executed.
-    Cancel = 1 << 2,
+    Cancel = 1 << 1,
     /// Clear the TPM's established flag, then call [`Crb::set_established`].
-    ResetEstablishment = 1 << 3,
+    ResetEstablishment = 1 << 2,
     /// `_TPM_Hash_Start`.
-    HashStart = 1 << 4,
+    HashStart = 1 << 3,
     /// `_TPM_Hash_Data` with what [`Crb::take_hash_data`] gives.
-    HashData = 1 << 5,
+    HashData = 1 << 4,
     /// `_TPM_Hash_End`.
-    HashEnd = 1 << 6,
+    HashEnd = 1 << 5,
 }
 
 /// A set of [`Action`]s, to be carried out in the order of their definition.
@@ -197,6 +195,18 @@ impl<M: Memory> Crb<M> {
         self.memory.copy_out(start, out.get_mut(..inside).unwrap_or_default());
     }
 
+    /// Whether a guest that writes this will send a command soon: it asks for the TPM, or for cmdReady. Waking whoever executes
+    /// commands takes longer than anything else, so that is best done before the access is carried out.
+    #[must_use]
+    pub fn announces(&self, offset: u64, data: &[u8]) -> bool {
+        const {
+            assert!(layout::loc_ctrl::REQUEST_ACCESS == 1 && ctrl_req::CMD_READY == 1);
+        }
+        let register = usize::try_from(offset).map_or(0, |at| at % PAGE) as u64;
+        let asks = register == layout::LOC_CTRL || register == layout::CTRL_REQ;
+        asks && data.first().is_some_and(|byte| byte & 1 != 0)
+    }
+
     /// Writes at an offset into the window, as a guest does; says what the host must do then. What lies past the end, in
     /// reserved bytes or in another locality than the active one is dropped.
     pub fn write(&self, offset: u64, data: &[u8]) -> Actions {
@@ -244,7 +254,7 @@ impl<M: Memory> Crb<M> {
             return;
         }
         match register {
-            layout::CTRL_REQ => self.write_ctrl_req(value, actions),
+            layout::CTRL_REQ => self.write_ctrl_req(value),
             layout::CTRL_CANCEL if written & 0xFF != 0 => self.write_cancel(value, actions),
             layout::CTRL_START => self.write_start(locality, value, actions),
             layout::INT_ENABLE if !self.executing() => {
@@ -259,7 +269,7 @@ impl<M: Memory> Crb<M> {
         }
     }
 
-    fn write_ctrl_req(&self, value: u32, actions: &mut Actions) {
+    fn write_ctrl_req(&self, value: u32) {
         // A command that is being executed has to be cancelled first.
         if self.executing() {
             return;
@@ -270,7 +280,6 @@ impl<M: Memory> Crb<M> {
                 self.set_state(State::Ready);
                 self.broadcast(layout::CTRL_STS, 0);
                 self.interrupt(int::CMD_READY);
-                actions.add(Action::Wake);
             }
             ctrl_req::GO_IDLE => self.go_idle(),
             // Neither, or both, which means nothing.

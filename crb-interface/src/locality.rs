@@ -33,7 +33,6 @@ impl<M: Memory> Crb<M> {
         }
         if value & loc_ctrl::REQUEST_ACCESS != 0 {
             self.request(locality);
-            actions.add(Action::Wake);
         }
         if value & loc_ctrl::RELINQUISH != 0 {
             self.relinquish(locality, actions);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::layout::{self, DATA_BUFFER_SIZE, STAGING_SIZE, WINDOW_SIZE, ctrl_sts, loc_state, loc_sts};
+use crate::layout::{self, DATA_BUFFER_SIZE, PAGE, STAGING_SIZE, WINDOW_SIZE, ctrl_sts, loc_state, loc_sts};
 use crate::{Action, Config, Crb, LocalMemory, Memory, State};
 
 /// What a guest or the TPM does.
@@ -333,9 +333,22 @@ fn values_after_reset_are_those_of_a_pc() {
 }
 
 #[test]
+fn what_asks_for_the_tpm_announces_a_command_and_nothing_else_does() {
+    let crb = fresh();
+    for register in (0..PAGE as u64 * 2).step_by(4) {
+        for (value, bit) in [(1, true), (2, false), (4, false), (0, false)] {
+            let asks = [layout::LOC_CTRL, layout::CTRL_REQ].contains(&(register % PAGE as u64)) && bit;
+            assert_eq!(crb.announces(register, &u32::to_le_bytes(value)), asks, "{register:#x}");
+        }
+    }
+    assert!(!crb.announces(layout::LOC_CTRL, &[]));
+}
+
+#[test]
 fn the_accesses_of_linux_tpm_crb_get_a_response() {
     let crb = fresh();
-    assert!(write32(&crb, 0, layout::LOC_CTRL, 1).contains(Action::Wake));
+    assert!(crb.announces(layout::LOC_CTRL, &[1, 0, 0, 0]));
+    assert!(write32(&crb, 0, layout::LOC_CTRL, 1).is_empty());
     assert_eq!(read32(&crb, 0, layout::LOC_STS), loc_sts::GRANTED);
     write32(&crb, 0, layout::CTRL_REQ, 1);
     assert_eq!(read32(&crb, 0, layout::CTRL_STS), 0);

@@ -236,6 +236,9 @@ impl Frontend {
             return;
         }
         let mut state = self.0.lock();
+        if self.0.crb.announces(offset, data) {
+            self.0.wake(&mut state);
+        }
         let actions = self.0.crb.write(offset, data);
         if !actions.is_empty() {
             self.0.act(&mut state, actions);
@@ -270,6 +273,19 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A command will come: wakes the process, if it sleeps.
+    fn wake(&self, state: &mut State) {
+        let memory = self.crb.memory();
+        if let Some(link) = &state.link
+            && !state.moved
+            && !self.crb.is_polled()
+            && !memory.monitor_shares_processor()
+            && state.ring.must_notify(&**memory)
+        {
+            link.kick();
+        }
+    }
+
     /// Carries out what an access asked for.
     fn act(&self, state: &mut State, actions: Actions) {
         if actions.contains(Action::Start) {
@@ -277,15 +293,6 @@ impl Shared {
         }
         if state.moved {
             return;
-        }
-        let memory = self.crb.memory();
-        if actions.contains(Action::Wake)
-            && let Some(link) = &state.link
-            && !self.crb.is_polled()
-            && !memory.monitor_shares_processor()
-            && state.ring.must_notify(&**memory)
-        {
-            link.kick();
         }
         if actions.contains(Action::Cancel) {
             self.post(state, Control::Cancel);
