@@ -167,7 +167,7 @@ impl<M: Memory> Crb<M> {
 }
 
 /// The locality that the command of an owner word comes from.
-const fn sender_of(owner: u32) -> u8 {
+pub(crate) const fn sender_of(owner: u32) -> u8 {
     ((owner & owner::SENDER) >> owner::SENDER_SHIFT) as u8
 }
 

@@ -20,14 +20,22 @@ pub(crate) mod owner {
     pub(crate) const SENDER_SHIFT: u32 = 20;
     /// The bits of it.
     pub(crate) const SENDER: u32 = 7 << SENDER_SHIFT;
-    /// The active locality relinquished in the middle of its command.
-    pub(crate) const RELINQUISHED: u32 = 1 << 16;
+    /// The locality that has the TPM when the command has ended is [`HOLDER`]'s, not the one that it comes from.
+    pub(crate) const CHANGED: u32 = 1 << 16;
+    /// The lowest bit of that locality; [`NOBODY`] is for none.
+    pub(crate) const HOLDER_SHIFT: u32 = 17;
+    /// The bits of it.
+    pub(crate) const HOLDER: u32 = 7 << HOLDER_SHIFT;
+    /// No locality.
+    pub(crate) const NOBODY: u32 = 7;
     /// Bits of localities that wait for the TPM (requestAccess).
     pub(crate) const REQUESTS: u32 = 0x1F;
-    /// Bits of localities that seized the TPM in the middle of a command, shifted by this.
+    /// Bits of localities that the TPM was seized from in the middle of the command, shifted by this.
     pub(crate) const SEIZED_SHIFT: u32 = 8;
-    /// The bits of localities that seized.
+    /// The bits of localities that it was seized from.
     pub(crate) const SEIZED: u32 = REQUESTS << SEIZED_SHIFT;
+    /// What is noted in the middle of a command, beside requests, which can wait.
+    pub(crate) const NOTES: u32 = SEIZED | CHANGED | HOLDER;
 }
 
 /// States of the interface (PTP 6.5.3.11).

@@ -41,6 +41,8 @@ mod crb;
 pub mod frontend;
 #[cfg(feature = "shared")]
 mod hints;
+#[cfg(test)]
+mod interleaving;
 pub mod layout;
 mod locality;
 mod memory;

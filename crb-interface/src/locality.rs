@@ -1,5 +1,8 @@
 //! Which locality has the TPM (PTP 6.5.3.1–6.5.3.3): request, relinquish, seize.
 
+use std::sync::atomic::Ordering;
+
+use crate::buffer::sender_of;
 use crate::crb::{Action, Actions, Crb, State, at, owner, page};
 use crate::layout::{self, DATA_BUFFER, DATA_BUFFER_SIZE, int, loc_ctrl, loc_state, loc_sts};
 use crate::memory::Memory;
@@ -32,7 +35,7 @@ impl<M: Memory> Crb<M> {
             return self.write_hash_control(value, actions);
         }
         if value & loc_ctrl::REQUEST_ACCESS != 0 {
-            self.request(locality);
+            self.request(locality, actions);
         }
         if value & loc_ctrl::RELINQUISH != 0 {
             self.relinquish(locality, actions);
@@ -42,85 +45,94 @@ impl<M: Memory> Crb<M> {
         }
     }
 
-    fn request(&self, locality: u8) {
-        let status = at(locality, layout::LOC_STS);
-        self.memory
-            .store(status, self.memory.load(status) & !loc_sts::BEEN_SEIZED);
-        match self.active() {
-            None => self.assign(Some(locality)),
-            Some(active) if active == locality => {}
-            Some(_) => {
-                self.memory.update(layout::OWNER, |owner| owner | bit(locality));
+    /// Notes what a locality asks for in the middle of a command. False when no command is being executed: the window is the
+    /// monitor's then, and stays so until it starts the next.
+    fn note(&self, change: impl Fn(u32) -> u32, actions: &mut Actions) -> bool {
+        let before = self.memory.load(layout::OWNER);
+        // A look first: the TPM's side, which polls the word, would make a write wait.
+        if !is_executing(before) {
+            return false;
+        }
+        // The command of a locality that loses the TPM is not worth finishing. This comes before the note, since whoever
+        // carries that out takes the cancellation back.
+        let loses = before & owner::CHANGED == 0 && change(before) & owner::CHANGED != 0;
+        if loses {
+            self.broadcast(layout::CTRL_CANCEL, 1);
+        }
+        let before = self.memory.update(layout::OWNER, |owner| match is_executing(owner) {
+            true => change(owner),
+            false => owner,
+        });
+        let noted = is_executing(before);
+        match (loses, noted) {
+            (true, true) => actions.add(Action::Cancel),
+            (true, false) => self.broadcast(layout::CTRL_CANCEL, 0),
+            (false, _) => {}
+        }
+        noted
+    }
+
+    fn request(&self, locality: u8, actions: &mut Actions) {
+        let requested = |owner| match holder(owner) {
+            None => held_by(owner, Some(locality)),
+            Some(holder) if holder == locality => owner,
+            Some(_) => owner & !(bit(locality) << owner::SEIZED_SHIFT) | bit(locality),
+        };
+        if !self.note(requested, actions) {
+            match self.active() {
+                None => self.assign(Some(locality)),
+                Some(active) if active == locality => {}
+                Some(_) => {
+                    self.memory.update(layout::OWNER, |owner| owner | bit(locality));
+                }
             }
+        }
+        let status = at(locality, layout::LOC_STS);
+        if self.memory.load(status) & loc_sts::BEEN_SEIZED != 0 {
+            // In one step: the TPM's side may be giving the TPM to this locality.
+            self.memory.update(status, |status| status & !loc_sts::BEEN_SEIZED);
         }
     }
 
     fn relinquish(&self, locality: u8, actions: &mut Actions) {
-        let active = self.active() == Some(locality);
-        let mut before = self.memory.load(layout::OWNER);
-        // Seldom is there anything to note, and the TPM's side, which polls the word, would make the write wait.
-        if before & (owner::EXECUTING | bit(locality)) != 0 {
-            before = self.memory.update(layout::OWNER, |owner| {
-                let owner = owner & !bit(locality);
-                if active && owner & owner::EXECUTING != 0 {
-                    owner | owner::RELINQUISHED
-                } else {
-                    owner
-                }
-            });
+        let relinquished = |owner| match holder(owner) {
+            Some(holder) if holder == locality => held_by(owner, highest(owner & owner::REQUESTS)),
+            _ => owner & !bit(locality),
+        };
+        if self.note(relinquished, actions) {
+            return;
         }
-        match (active, before & owner::EXECUTING != 0) {
-            (true, true) => self.cancel(actions),
-            (true, false) => self.hand_over(),
-            (false, _) => {}
+        let owner = self.memory.load(layout::OWNER);
+        if self.active() == Some(locality) {
+            let next = highest(owner & owner::REQUESTS);
+            if let Some(next) = next {
+                self.memory.update(layout::OWNER, |owner| owner & !bit(next));
+            }
+            self.assign(next);
+        } else if owner & bit(locality) != 0 {
+            self.memory.update(layout::OWNER, |owner| owner & !bit(locality));
         }
     }
 
     fn seize(&self, locality: u8, actions: &mut Actions) {
+        let seized = |owner| match holder(owner) {
+            None => held_by(owner, Some(locality)),
+            Some(holder) if holder < locality => held_by(owner, Some(locality)) | bit(holder) << owner::SEIZED_SHIFT,
+            // Only a higher locality can seize.
+            Some(_) => owner,
+        };
+        if self.note(seized, actions) {
+            return;
+        }
         match self.active() {
             None => self.assign(Some(locality)),
             Some(active) if active < locality => {
-                let before = self.memory.update(layout::OWNER, |owner| {
-                    if owner & owner::EXECUTING != 0 {
-                        owner | bit(locality) << owner::SEIZED_SHIFT
-                    } else {
-                        owner
-                    }
-                });
-                if before & owner::EXECUTING != 0 {
-                    self.cancel(actions);
-                } else {
-                    self.take_over(active, locality);
-                }
+                self.assign(Some(locality));
+                self.memory.store(at(active, layout::LOC_STS), loc_sts::BEEN_SEIZED);
+                self.memory.update(layout::OWNER, |owner| owner & !bit(locality));
             }
-            // Only a higher locality can seize.
             Some(_) => {}
         }
-    }
-
-    /// The command of a locality that lost the TPM is not worth finishing.
-    fn cancel(&self, actions: &mut Actions) {
-        self.broadcast(layout::CTRL_CANCEL, 1);
-        actions.add(Action::Cancel);
-    }
-
-    /// The active locality is done: the highest that waits comes next.
-    fn hand_over(&self) {
-        let waiting = self.memory.load(layout::OWNER) & owner::REQUESTS;
-        let next = (0..layout::LOCALITIES)
-            .rev()
-            .find(|locality| waiting & bit(*locality) != 0);
-        if let Some(next) = next {
-            self.memory.update(layout::OWNER, |owner| owner & !bit(next));
-        }
-        self.assign(next);
-    }
-
-    fn take_over(&self, from: u8, to: u8) {
-        let status = at(from, layout::LOC_STS);
-        self.memory.update(layout::OWNER, |owner| owner & !bit(to));
-        self.assign(Some(to));
-        self.memory.store(status, loc_sts::BEEN_SEIZED);
     }
 
     /// Gives the TPM to a locality, or to none. What the one before had in the buffers is gone.
@@ -129,8 +141,8 @@ impl<M: Memory> Crb<M> {
         if let Some(before) = before {
             self.memory
                 .wipe(page(before).saturating_add(DATA_BUFFER as usize), DATA_BUFFER_SIZE);
-            let status = at(before, layout::LOC_STS);
-            self.memory.store(status, self.memory.load(status) & !loc_sts::GRANTED);
+            // Who has the TPM was not seized.
+            self.memory.store(at(before, layout::LOC_STS), 0);
             self.go_idle();
         }
         if let Some(locality) = locality {
@@ -152,41 +164,49 @@ impl<M: Memory> Crb<M> {
     /// The TPM's side gives the window back: what localities asked for in the meantime is carried out first. The response
     /// stays only if the locality that sent the command still has the TPM. False when the window was not this side's.
     pub(crate) fn release_window(&self) -> bool {
-        loop {
+        /// How often the notes may change meanwhile. A guest takes longer to make one than this side to carry it out.
+        const PATIENCE: u32 = 32;
+        let mut shown = 0;
+        for _ in 0..PATIENCE {
             let noted = self.memory.load(layout::OWNER);
-            if !self.is_ours(noted) || noted & owner::EXECUTING == 0 {
+            if !self.is_ours(noted) || !is_executing(noted) {
                 return false;
             }
-            let seized = (noted & owner::SEIZED) >> owner::SEIZED_SHIFT;
-            let highest = (0..layout::LOCALITIES)
-                .rev()
-                .find(|locality| seized & bit(*locality) != 0);
-            let notes = noted & (owner::SEIZED | owner::RELINQUISHED);
-            if notes == 0 {
-                // Nothing new since the last look: from here on the window is the monitor's.
-                let Some(word) = self.memory.word(layout::OWNER) else {
-                    return false;
-                };
-                let free = noted & !owner::EXECUTING;
-                let swapped = word.compare_exchange(
-                    noted.to_le(),
-                    free.to_le(),
-                    std::sync::atomic::Ordering::AcqRel,
-                    std::sync::atomic::Ordering::Acquire,
-                );
-                if swapped.is_ok() {
-                    return true;
-                }
-                continue;
+            if noted & owner::CHANGED != 0 {
+                self.carry_out(noted, shown);
+                shown |= noted & owner::SEIZED;
             }
-            match (self.active(), highest) {
-                (Some(active), Some(highest)) if active < highest => self.take_over(active, highest),
-                _ if noted & owner::RELINQUISHED != 0 => self.hand_over(),
-                _ => {}
+            // Unless there is something new, all that was noted is done with this step, and the window the monitor's.
+            let rest = noted & !(owner::EXECUTING | owner::NOTES);
+            let Some(word) = self.memory.word(layout::OWNER) else {
+                return false;
+            };
+            let swapped = word.compare_exchange(noted.to_le(), rest.to_le(), Ordering::AcqRel, Ordering::Acquire);
+            if swapped.is_ok() {
+                return true;
             }
-            // The cancellation was meant for the command that has ended.
-            self.broadcast(layout::CTRL_CANCEL, 0);
-            self.memory.update(layout::OWNER, |owner| owner & !notes);
+        }
+        // Only a side that makes notes for no other purpose comes here.
+        let owner = self.memory.update(layout::OWNER, |owner| match self.is_ours(owner) {
+            true => owner & !(owner::EXECUTING | owner::NOTES),
+            false => owner,
+        });
+        self.is_ours(owner) && is_executing(owner)
+    }
+
+    /// Carries out what was noted in the middle of a command. It may be done again with other notes: what comes of it depends
+    /// on the last ones alone. `shown` are the bits of [`owner::SEIZED`] that were carried out before.
+    fn carry_out(&self, noted: u32, shown: u32) {
+        // The cancellation was meant for the command that has ended.
+        self.broadcast(layout::CTRL_CANCEL, 0);
+        let holder = holder(noted);
+        self.assign(holder);
+        for locality in (0..layout::LOCALITIES).filter(|locality| Some(*locality) != holder) {
+            let seized = bit(locality) << owner::SEIZED_SHIFT;
+            if (noted | shown) & seized != 0 {
+                let status = if noted & seized != 0 { loc_sts::BEEN_SEIZED } else { 0 };
+                self.memory.store(at(locality, layout::LOC_STS), status);
+            }
         }
     }
 
@@ -254,6 +274,39 @@ impl<M: Memory> Crb<M> {
             State::Idle | State::Execution => false,
         }
     }
+}
+
+const fn is_executing(owner: u32) -> bool {
+    owner & owner::EXECUTING != 0
+}
+
+/// The locality that has the TPM when the command of an owner word has ended, after what was noted.
+fn holder(owner: u32) -> Option<u8> {
+    if owner & owner::CHANGED == 0 {
+        return Some(sender_of(owner));
+    }
+    let holder = (owner & owner::HOLDER) >> owner::HOLDER_SHIFT;
+    u8::try_from(holder).ok().filter(|_| holder != owner::NOBODY)
+}
+
+/// The owner word with a note that this locality has the TPM when the command has ended. It waits no longer, and whatever was
+/// seized from it before does not matter any more.
+fn held_by(owner: u32, locality: Option<u8>) -> u32 {
+    let (holder, own) = match locality {
+        Some(locality) => (
+            u32::from(locality),
+            bit(locality) | bit(locality) << owner::SEIZED_SHIFT,
+        ),
+        None => (owner::NOBODY, 0),
+    };
+    owner & !(owner::HOLDER | own) | owner::CHANGED | holder << owner::HOLDER_SHIFT
+}
+
+/// The highest locality of some.
+fn highest(localities: u32) -> Option<u8> {
+    (0..layout::LOCALITIES)
+        .rev()
+        .find(|locality| localities & bit(*locality) != 0)
 }
 
 /// The bit of a locality.

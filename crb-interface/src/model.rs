@@ -27,9 +27,10 @@ struct Model {
     active: Option<u8>,
     seized: BTreeSet<u8>,
     waiting: BTreeSet<u8>,
-    /// Changes that wait for the end of the command.
-    later_seize: BTreeSet<u8>,
-    later_relinquish: bool,
+    /// Who has the TPM when the command has ended, if it changes hands then.
+    later: Option<Option<u8>>,
+    /// From whom it was seized in the middle of the command.
+    later_seized: BTreeSet<u8>,
     state: Option<State>,
     cancel: bool,
 }
@@ -39,58 +40,66 @@ impl Model {
         self.state.unwrap_or(State::Idle)
     }
 
+    fn executing(&self) -> bool {
+        self.state() == State::Execution
+    }
+
+    /// The locality that has the TPM, or will have it when the command has ended.
+    fn holder(&self) -> Option<u8> {
+        self.later.unwrap_or(self.active)
+    }
+
     fn assign(&mut self, locality: Option<u8>) {
+        if let Some(locality) = locality {
+            self.waiting.remove(&locality);
+        }
+        if self.executing() {
+            self.cancel |= self.later.is_none();
+            self.later = Some(locality);
+            self.later_seized.retain(|seized| Some(*seized) != locality);
+            return;
+        }
         if self.active.is_some() {
             self.state = Some(State::Idle);
         }
         self.active = locality;
         if let Some(locality) = locality {
             self.seized.remove(&locality);
-            self.waiting.remove(&locality);
         }
     }
 
-    fn hand_over(&mut self) {
-        let next = self.waiting.last().copied();
-        self.assign(next);
-    }
-
-    fn seize(&mut self, from: u8, to: u8) {
-        self.assign(Some(to));
-        self.seized.insert(from);
-    }
-
     fn step(&mut self, step: &Step) {
-        let executing = self.state() == State::Execution;
+        let executing = self.executing();
         let is_active = |locality: &u8| self.active == Some(*locality);
         match step {
             Step::Request(locality) => {
                 self.seized.remove(locality);
-                match self.active {
+                self.later_seized.remove(locality);
+                match self.holder() {
                     None => self.assign(Some(*locality)),
-                    Some(active) if active == *locality => {}
+                    Some(holder) if holder == *locality => {}
                     Some(_) => {
                         self.waiting.insert(*locality);
                     }
                 }
             }
             Step::Relinquish(locality) => {
-                let active = is_active(locality);
                 self.waiting.remove(locality);
-                if active && executing {
-                    self.later_relinquish = true;
-                    self.cancel = true;
-                } else if active {
-                    self.hand_over();
+                if self.holder() == Some(*locality) {
+                    self.assign(self.waiting.last().copied());
                 }
             }
-            Step::Seize(locality) => match self.active {
+            Step::Seize(locality) => match self.holder() {
                 None => self.assign(Some(*locality)),
-                Some(active) if active < *locality && executing => {
-                    self.later_seize.insert(*locality);
-                    self.cancel = true;
+                Some(holder) if holder < *locality => {
+                    self.assign(Some(*locality));
+                    let seized = if executing {
+                        &mut self.later_seized
+                    } else {
+                        &mut self.seized
+                    };
+                    seized.insert(holder);
                 }
-                Some(active) if active < *locality => self.seize(active, *locality),
                 Some(_) => {}
             },
             Step::Ready(locality) if is_active(locality) && !executing => self.state = Some(State::Ready),
@@ -111,15 +120,10 @@ impl Model {
 
     fn complete(&mut self) {
         self.state = Some(State::Completion);
-        let seizer = std::mem::take(&mut self.later_seize).last().copied();
-        let relinquished = std::mem::take(&mut self.later_relinquish);
-        if seizer.is_some() || relinquished {
+        if let Some(holder) = self.later.take() {
             self.cancel = false;
-        }
-        match (self.active, seizer) {
-            (Some(active), Some(seizer)) if active < seizer => self.seize(active, seizer),
-            _ if relinquished => self.hand_over(),
-            _ => {}
+            self.assign(holder);
+            self.seized.append(&mut self.later_seized);
         }
     }
 }
