@@ -121,9 +121,9 @@ pub enum FrontendError {
     Detached,
 }
 
-/// How late a thread wakes that sleeps for a time: the kernel's slack of 50 µs, and the way back. The vCPU is to be in its
-/// guest again when the budget ends, not to be woken then.
-const LATE: Duration = Duration::from_micros(200);
+/// How late a thread wakes that sleeps for a time: the kernel's slack of 50 µs, what a processor that sleeps deeply takes to
+/// wake, and the way back. The vCPU is to be in its guest again when the budget ends, not to be woken then.
+const LATE: Duration = Duration::from_micros(400);
 
 /// TPM_RC_FAILURE: the answer to a command that was lost with the process.
 const FAILURE: [u8; 10] = [0x80, 1, 0, 0, 0, 10, 0, 0, 0x01, 0x01];
@@ -185,6 +185,7 @@ impl Frontend {
     fn begin(mut config: FrontendConfig, news: Control, saved: Option<(&[u8], &[u8])>) -> Result<Self, FrontendError> {
         let half = config.budget.checked_div(2).unwrap_or_default();
         config.budget = config.budget.saturating_sub(LATE.min(half));
+        config.spin = config.spin.min(config.budget);
         let memory = Arc::new(SharedMemory::create().map_err(FrontendError::Resources)?);
         // Where this thread runs says nothing yet. But the first to ask finds the vDSO by a system call, which the sandbox
         // of a vCPU's thread need not allow for that.
