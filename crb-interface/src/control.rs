@@ -15,7 +15,7 @@ pub enum Control {
     HashData = 4,
     /// `_TPM_Hash_End`.
     HashEnd = 5,
-    /// Clear tpmEstablished, from the locality that is active.
+    /// Clear tpmEstablished: the monitor has seen that locality 3 or 4 asks for it.
     ResetEstablishment = 6,
     /// The TPM process was restarted under a running machine: the TPM is started up without one, and its PCR are spoilt,
     /// so that nothing measured before can be claimed again.

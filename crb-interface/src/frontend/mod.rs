@@ -301,10 +301,7 @@ impl Shared {
         }
         if actions.contains(Action::ResetEstablishment) {
             self.post(state, Control::ResetEstablishment);
-            // As the process sees it: the active locality asks.
-            if self.crb.active().is_none_or(|locality| locality >= 3) {
-                self.crb.set_established(false);
-            }
+            self.crb.clear_established();
         }
         // The data are in the window, so these have to be carried out at once. Only a monitor that gives its guest
         // locality 4 gets here.
