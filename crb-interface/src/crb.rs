@@ -158,14 +158,19 @@ impl<M: Memory> Crb<M> {
         let staging = layout::MEMORY_SIZE.saturating_sub(layout::COMMAND);
         self.memory.wipe(layout::COMMAND, staging);
         self.memory.store(layout::HASH_LEN, u32::MAX);
-        let id = intf_id::TYPE_CRB
+        self.show_localities();
+        let mut id = intf_id::TYPE_CRB
             | intf_id::VERSION_CRB
-            | intf_id::FIVE_LOCALITIES
             | intf_id::IDLE_BYPASS
             | intf_id::XFER_64
             | intf_id::CAP_CRB
-            | intf_id::SELECTOR_CRB
-            | if self.config.chunking { intf_id::CHUNK } else { 0 };
+            | intf_id::SELECTOR_CRB;
+        if self.config.localities & !1 != 0 {
+            id |= intf_id::FIVE_LOCALITIES;
+        }
+        if self.config.chunking {
+            id |= intf_id::CHUNK;
+        }
         let size = u32::try_from(layout::DATA_BUFFER_SIZE).unwrap_or(u32::MAX);
         for locality in 0..layout::LOCALITIES {
             let page = page(locality);
@@ -190,6 +195,12 @@ impl<M: Memory> Crb<M> {
         }
         self.broadcast(layout::CTRL_STS, ctrl_sts::IDLE);
         self.broadcast(layout::LOC_STATE, loc_state::VALID | loc_state::ESTABLISHED);
+    }
+
+    /// Has the TPM's side know which localities there are.
+    pub(crate) fn show_localities(&self) {
+        self.memory
+            .store(layout::LOCALITY_MASK, u32::from(self.config.localities));
     }
 
     /// Reads guest-visible bytes at an offset into the window: reserved ones are 0, those past its end 0xFF.

@@ -97,7 +97,7 @@ pub mod intf_id {
     pub const TYPE_CRB: u32 = 1;
     /// InterfaceVersion: CRB.
     pub const VERSION_CRB: u32 = 1 << 4;
-    /// CapLocality: five localities.
+    /// CapLocality: five localities, not just locality 0.
     pub const FIVE_LOCALITIES: u32 = 1 << 8;
     /// CapCRBIdleBypass: after a command the next may follow without goIdle and cmdReady.
     pub const IDLE_BYPASS: u32 = 1 << 9;
@@ -174,6 +174,8 @@ pub(crate) const RESPONSE_LEN: usize = 0x5088;
 pub(crate) const RESPONSE_SHOWN: usize = 0x508C;
 /// Bytes of locality 4's data buffer that have been written since the last TPM_HASH_START or TPM_HASH_DATA.
 pub(crate) const HASH_LEN: usize = 0x5090;
+/// Bits of the localities that the guest has; 0 for those of [`crate::Config::default`].
+pub(crate) const LOCALITY_MASK: usize = 0x5094;
 /// [`MAGIC_VALUE`]: tells the TPM's side which of the regions that it is given is the window.
 pub(crate) const MAGIC: usize = 0x50C0;
 /// "CRB" and the version of everything behind the guest's pages.

@@ -9,7 +9,7 @@
 
 use crate::buffer::buffer_of;
 use crate::crb::{Config, Crb, owner};
-use crate::layout::{DATA_BUFFER_SIZE, OWNER, RESPONSE_LEN, STATE};
+use crate::layout::{DATA_BUFFER_SIZE, LOCALITY_MASK, OWNER, RESPONSE_LEN, STATE};
 use crate::memory::Memory;
 
 /// Bytes of a cache line.
@@ -18,10 +18,13 @@ const LINE: usize = 64;
 const SHORT: usize = 2 * LINE;
 
 impl<M: Memory> Crb<M> {
-    /// The TPM's side of the connection that the window has now. Commands that are started when there is another one are
-    /// none of its business.
-    pub fn of_connection(memory: M, config: Config) -> Self {
+    /// The TPM's side of the connection that the window has now, with the localities that the monitor's has. Commands that are
+    /// started when there is another connection are none of its business.
+    pub fn of_connection(memory: M, mut config: Config) -> Self {
         let connection = Some(memory.load(OWNER) & owner::CONNECTION);
+        if let Ok(localities @ 1..) = u8::try_from(memory.load(LOCALITY_MASK)) {
+            config.localities = localities;
+        }
         Self {
             memory,
             config,
@@ -115,7 +118,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::layout::{CTRL_REQ, CTRL_START, DATA_BUFFER, LOC_CTRL, STAGING_SIZE};
+    use crate::layout::{CTRL_REQ, CTRL_START, DATA_BUFFER, LOC_CTRL, PAGE, STAGING_SIZE};
     use crate::{Action, Config, LocalMemory, State};
 
     const RESPONSE: [u8; 10] = [0x80, 1, 0, 0, 0, 10, 0, 0, 0, 0];
@@ -279,5 +282,29 @@ mod tests {
         assert_eq!(monitor.state(), State::Completion);
         monitor.reset();
         assert!(monitor.is_polled() && !new.end_polling());
+    }
+
+    #[test]
+    fn the_tpms_side_leaves_pages_alone_that_do_not_exist() {
+        let memory = Arc::new(LocalMemory::default());
+        let config = Config {
+            localities: 0b0101,
+            ..Config::default()
+        };
+        let monitor = Crb::new(Arc::clone(&memory), config);
+        monitor.reset();
+        let process = Crb::of_connection(memory, Config::default());
+        let _ = monitor.write(LOC_CTRL, &[1]);
+        let _ = monitor.write(CTRL_REQ, &[1]);
+        let _ = monitor.write(DATA_BUFFER, &RESPONSE);
+        assert!(monitor.write(CTRL_START, &[1]).contains(Action::Start));
+        assert!(monitor.write(2 * PAGE as u64 + LOC_CTRL, &[4]).contains(Action::Cancel));
+        process.complete(&RESPONSE);
+        assert_eq!(monitor.active(), Some(2));
+        for page in [1, 3, 4] {
+            let mut bytes = [0; PAGE];
+            monitor.read(page * PAGE as u64, &mut bytes);
+            assert!(bytes.iter().all(|byte| *byte == 0xFF), "page {page}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The interface as bytes, to go on elsewhere.
 
-use crate::crb::{Crb, owner};
-use crate::layout::{MAGIC, MAGIC_VALUE, MEMORY_SIZE, OWNER, QUEUE_DESCRIPTORS, STATE};
+use crate::crb::{Crb, at, owner};
+use crate::layout::{CTRL_START, LOCALITIES, MAGIC, MAGIC_VALUE, MEMORY_SIZE, OWNER, QUEUE_DESCRIPTORS, STATE};
 use crate::memory::Memory;
 
 /// Bytes of a saved interface: the version, the guest's pages with the interface's own words, and the staging buffers. The
@@ -44,6 +44,11 @@ impl<M: Memory> Crb<M> {
         self.memory.copy_in(STAGING, staging);
         self.memory
             .update(OWNER, |word| word & !(owner::EXECUTING | owner::POLLED));
+        // The TPM's side clears it a moment after it has given the window back: the window may have been saved in between.
+        for locality in (0..LOCALITIES).filter(|locality| self.exists(*locality)) {
+            self.memory.store(at(locality, CTRL_START), 0);
+        }
+        self.show_localities();
         true
     }
 }
@@ -102,5 +107,21 @@ mod tests {
         let mut executing = good.clone();
         executing[4 + OWNER + 3] = 0x80;
         assert!(crb.restore(&executing) && !crb.executing());
+    }
+
+    #[test]
+    fn a_window_saved_before_its_command_is_shown_done_waits_for_nothing() {
+        let crb = fresh();
+        word(&crb, LOC_CTRL, 1);
+        word(&crb, CTRL_REQ, 1);
+        let _ = crb.write(DATA_BUFFER, b"\x80\x01\0\0\0\x0a\0\0\x01\x7b");
+        word(&crb, crate::layout::CTRL_START, 1);
+        crb.complete(b"\x80\x01\0\0\0\x0a\0\0\0\0");
+        // All of it, but for the last step.
+        crb.memory().store(at(0, CTRL_START), 1);
+        let there = fresh();
+        assert!(there.restore(&crb.save().unwrap()));
+        assert!(!there.started(0));
+        assert_eq!(there.state(), State::Completion);
     }
 }
