@@ -1,6 +1,8 @@
 //! How a guest finds the window: the TPM2 table and the MSFT0101 device (TCG ACPI Specification 1.4, 8).
 
-use acpi_tables::aml::{Device, Memory32Fixed, Name, ONE, Path, ResourceTemplate, Scope};
+use acpi_tables::aml::{
+    AddressSpace, AddressSpaceCacheable, Device, Memory32Fixed, Name, ONE, Path, ResourceTemplate, Scope,
+};
 use acpi_tables::sdt::Sdt;
 use acpi_tables::{Aml, AmlSink};
 
@@ -42,13 +44,25 @@ pub fn tpm2_table(base: u64, oem_id: [u8; 6], oem_table_id: [u8; 8], log: Option
 /// The device that the guest's driver binds to, with the window as its memory. Stands in `\_SB`.
 #[derive(Debug, Clone, Copy)]
 pub struct TpmDevice {
-    /// Guest-physical address of the window, below 4 GiB.
-    pub base: u32,
+    /// Guest-physical address of the window.
+    pub base: u64,
 }
 
 impl Aml for TpmDevice {
     fn to_aml_bytes(&self, sink: &mut dyn AmlSink) {
-        let size = u32::try_from(WINDOW_SIZE).unwrap_or(u32::MAX);
+        let end = self.base.saturating_add(WINDOW_SIZE as u64).saturating_sub(1);
+        let (low, high);
+        let window: &dyn Aml = match (u32::try_from(self.base), u32::try_from(end)) {
+            (Ok(base), Ok(_)) => {
+                low = Memory32Fixed::new(true, base, u32::try_from(WINDOW_SIZE).unwrap_or(u32::MAX));
+                &low
+            }
+            // No fixed descriptor reaches beyond 4 GiB.
+            _ => {
+                high = AddressSpace::new_memory(AddressSpaceCacheable::NotCacheable, true, self.base, end, None);
+                &high
+            }
+        };
         Device::new(
             Path::new("TPM_"),
             vec![
@@ -56,10 +70,7 @@ impl Aml for TpmDevice {
                 &Name::new(Path::new("_CID"), &"MSFT0101"),
                 &Name::new(Path::new("_UID"), &ONE),
                 &Name::new(Path::new("_STA"), &0x0Fu8),
-                &Name::new(
-                    Path::new("_CRS"),
-                    &ResourceTemplate::new(vec![&Memory32Fixed::new(true, self.base, size)]),
-                ),
+                &Name::new(Path::new("_CRS"), &ResourceTemplate::new(vec![window])),
             ],
         )
         .to_aml_bytes(sink);
@@ -68,7 +79,7 @@ impl Aml for TpmDevice {
 
 /// A table that has nothing but the device, for a monitor that does not put it into its DSDT.
 #[must_use]
-pub fn ssdt(base: u32, oem_id: [u8; 6], oem_table_id: [u8; 8]) -> Vec<u8> {
+pub fn ssdt(base: u64, oem_id: [u8; 6], oem_table_id: [u8; 8]) -> Vec<u8> {
     // The header alone.
     const LENGTH: u32 = 36;
     let mut aml = Vec::new();
@@ -133,6 +144,18 @@ mod tests {
             return;
         };
         for part in ["Device (TPM)", "\"MSFT0101\"", "0xE0000000,", "0x00005000,"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        let table = ssdt(0x12_3456_7000, *b"RSTVMM", *b"VHOSTTPM");
+        let Some(text) = disassemble(&table, "high.aml") else {
+            return;
+        };
+        for part in [
+            "QWordMemory",
+            "0x0000001234567000,",
+            "0x000000123456BFFF,",
+            "0x0000000000005000,",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     let (oem, table) = (*b"RSTVMM", *b"VHOSTTPM");
     for (name, content) in [
         ("tpm2.aml", acpi::tpm2_table(base.into(), oem, table, None)),
-        ("ssdt.aml", acpi::ssdt(base, oem, table)),
+        ("ssdt.aml", acpi::ssdt(base.into(), oem, table)),
     ] {
         let file = args.tables.join(name);
         fs::write(&file, content).with_context(|| format!("cannot write {}", file.display()))?;

@@ -52,7 +52,7 @@ fn bytes(table: &dyn Aml) -> Vec<u8> {
 /// The devices that cannot be found otherwise, the TPM among them.
 fn dsdt(window: u32) -> Vec<u8> {
     const HEADER: u32 = 36;
-    let tpm = acpi::TpmDevice { base: window };
+    let tpm = acpi::TpmDevice { base: window.into() };
     let (port, ports) = SERIAL;
     let serial = SerialPort {
         port,
