@@ -29,6 +29,7 @@ pub mod scenarios;
 pub mod schema;
 pub mod session;
 pub mod times;
+pub mod verdict;
 pub mod walk;
 pub mod window;
 pub mod wire;

@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::time::{ClockId, clock_gettime};
 
 /// For how long a process that has nothing left to do takes no time. Longer than our daemon waits for quiet before it
 /// begins to prepare anything.
@@ -23,6 +24,16 @@ pub fn time(process: u32) -> Result<Duration> {
         total += Duration::from_nanos(text.split(' ').next().unwrap_or_default().trim().parse()?);
     }
     Ok(total)
+}
+
+/// The time that the calling thread has run.
+#[must_use]
+pub fn time_of_this_thread() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        now.tv_sec.cast_unsigned(),
+        u32::try_from(now.tv_nsec).unwrap_or_default(),
+    )
 }
 
 /// Waits until a process does nothing of its own accord any more; false when it still does after `patience`.

@@ -1,6 +1,7 @@
 //! What came of the measurements: JSON and a table.
 
 use integration::times::Times;
+use integration::verdict::Verdict;
 
 use super::cases::Case;
 use super::targets::has_ifma;
@@ -52,21 +53,20 @@ impl Results {
             line += &format!("{cell:<24}");
         }
         let verdicts = [(Kind::Ours, 0), (Kind::OursAwsLc, 1)].map(|(kind, column)| self.verdicts(case, kind, column));
-        line += &verdicts.concat().join("; ");
+        let verdicts: Vec<String> = verdicts.iter().flatten().map(Verdict::to_string).collect();
+        line += &verdicts.join("; ");
         line + "\n"
     }
 
     /// What is wanted of a command, and whether it is so.
-    fn verdicts(&self, case: &Case, kind: Kind, column: usize) -> Vec<String> {
-        let (Some(times), name) = (self.times(case.name, kind), kind.name()) else {
+    fn verdicts(&self, case: &Case, kind: Kind, column: usize) -> Vec<Verdict> {
+        let Some(times) = self.times(case.name, kind) else {
             return Vec::new();
         };
-        let met = |met: bool| if met { "met" } else { "MISSED" };
         let mut verdicts = Vec::new();
         let faster = case.target.faster.and_then(|wanted| wanted.get(column).copied());
         if let Some((wanted, libtpms)) = faster.zip(self.median(case.name, Kind::Libtpms)) {
-            let is = libtpms / times.percentile(50);
-            verdicts.push(format!("{name} {is:.2} of {wanted}: {}", met(is >= wanted)));
+            verdicts.push(Verdict::at_least(kind.name(), libtpms / times.percentile(50), wanted));
         }
         let p99 = case
             .target
@@ -74,8 +74,7 @@ impl Results {
             .map(|[with, without]| if has_ifma() { with } else { without });
         for (what, percent, limit) in [("median", 50, case.target.median_ms), ("p99", 99, p99)] {
             if let Some(limit) = limit {
-                let is = times.percentile(percent) / 1e3;
-                verdicts.push(format!("{what} {is:.2} ms of {limit}: {}", met(is <= limit)));
+                verdicts.push(Verdict::at_most(what, times.percentile(percent) / 1e3, limit, "ms"));
             }
         }
         verdicts

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use integration::build::{self, Call};
 use integration::codes::rh;
 use integration::engine::Engine;
-use rustix::time::{ClockId, clock_gettime};
+use integration::processor::time_of_this_thread;
 
 /// Which TPM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -38,15 +38,6 @@ impl Kind {
 
 /// From here on a command is slow.
 const SLOW: Duration = Duration::from_micros(50);
-
-/// Time that this thread has run.
-fn processor_time() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(
-        now.tv_sec.cast_unsigned(),
-        u32::try_from(now.tv_nsec).unwrap_or_default(),
-    )
-}
 
 enum Target {
     Ours(Box<Engine>),
@@ -100,12 +91,12 @@ impl Tpm {
     /// time: what else the machine does is not the TPM's.
     pub(crate) fn run(&mut self, call: &Call) -> Result<(Duration, &[u8])> {
         let mut command = call.bytes();
-        let processor = self.has_processor_time.then(processor_time);
+        let processor = self.has_processor_time.then(time_of_this_thread);
         let begun = Instant::now();
         self.target.execute(&mut command, &mut self.response)?;
         let time = match (begun.elapsed(), processor) {
             // Asking for the processor's time takes too long to be told of quick commands.
-            (time, Some(begun)) if time >= SLOW => processor_time().saturating_sub(begun),
+            (time, Some(begun)) if time >= SLOW => time_of_this_thread().saturating_sub(begun),
             (time, _) => time,
         };
         let code = self.response.get(6..).and_then(|rest| rest.first_chunk());
