@@ -39,20 +39,19 @@ impl Verdict {
             met: is <= wanted,
         }
     }
+
+    /// The figure alone.
+    #[must_use]
+    pub fn figure(&self) -> String {
+        let space = if self.unit.is_empty() { "" } else { " " };
+        format!("{} {:.2}{space}{}", self.what, self.is, self.unit)
+    }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            what,
-            is,
-            wanted,
-            unit,
-            met,
-        } = self;
-        let space = if unit.is_empty() { "" } else { " " };
-        let met = if *met { "met" } else { "MISSED" };
-        write!(f, "{what} {is:.2}{space}{unit} of {wanted}: {met}")
+        let met = if self.met { "met" } else { "MISSED" };
+        write!(f, "{} of {}: {met}", self.figure(), self.wanted)
     }
 }
 

@@ -77,17 +77,25 @@ pub trait Driver: Window {
         self.expect(CTRL_REQ, ctrl_req::CMD_READY, 0)
     }
 
-    /// Writes a command and starts it.
+    /// Writes a command.
     ///
     /// # Errors
     /// Whoever plays the registers is gone.
-    fn send(&mut self, command: &[u8]) -> Result<()> {
+    fn fill(&mut self, command: &[u8]) -> Result<()> {
         self.set_register(CTRL_CANCEL, 0)?;
         let mut at = DATA_BUFFER;
         for piece in command.chunks(ACCESS) {
             self.write(at, piece)?;
             at += ACCESS as u64;
         }
+        Ok(())
+    }
+
+    /// Starts the command that was written.
+    ///
+    /// # Errors
+    /// Whoever plays the registers is gone.
+    fn start(&mut self) -> Result<()> {
         self.set_register(CTRL_START, ctrl_start::START)
     }
 
@@ -164,7 +172,8 @@ pub trait Driver: Window {
     /// As for the steps.
     fn transact(&mut self, command: &[u8], response: &mut Vec<u8>) -> Result<()> {
         self.begin()?;
-        self.send(command)?;
+        self.fill(command)?;
+        self.start()?;
         self.wait()?;
         self.receive(response)?;
         self.end()

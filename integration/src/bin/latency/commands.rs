@@ -69,12 +69,21 @@ impl Operation {
             | Self::GetCapability
             | Self::ReadClock
             | Self::Hash
-            | Self::NvRead => Cost::Microseconds,
-            Self::NvWrite | Self::Unseal | Self::EcdsaSign | Self::Quote | Self::EccPrimary | Self::RsaSign => {
-                Cost::Milliseconds
-            }
+            | Self::NvRead
+            | Self::Unseal => Cost::Microseconds,
+            Self::NvWrite | Self::EcdsaSign | Self::Quote | Self::EccPrimary | Self::RsaSign => Cost::Milliseconds,
             Self::NewRsaPrimary | Self::SameRsaPrimary => Cost::Seconds,
         }
+    }
+
+    /// Whether the way to the TPM is most of what it takes: what the latency is measured by.
+    pub(crate) fn is_cheap(self) -> bool {
+        self.cost() == Cost::Microseconds || self.is_durable()
+    }
+
+    /// Whether it answers when what it changes is durable.
+    pub(crate) fn is_durable(self) -> bool {
+        self == Self::NvWrite
     }
 
     /// How often the command is measured where a quick one is measured so often.

@@ -17,9 +17,9 @@ const STEPS: f64 = 16.0;
 const DECADES: f64 = 6.0;
 const PANEL: (u32, u32) = (460, 260);
 
-/// Draws a panel for each command (across) and placement (down): how many of a hundred commands took how long.
+/// Draws a panel for each placement (across) and command (down): how many of a hundred commands took how long.
 pub(crate) fn draw(file: &Path, results: &Results, placements: &[Placement], operations: &[Operation]) -> Result<()> {
-    let (across, down) = (operations.len(), placements.len());
+    let (across, down) = (placements.len(), operations.len());
     let size = (
         PANEL.0 * u32::try_from(across)?.max(1),
         PANEL.1 * u32::try_from(down)?.max(1),
@@ -28,9 +28,9 @@ pub(crate) fn draw(file: &Path, results: &Results, placements: &[Placement], ope
     let failed = |error: &dyn std::fmt::Display| anyhow!("cannot draw {}: {error}", file.display());
     area.fill(&WHITE).map_err(|error| failed(&error))?;
     let panels = area.split_evenly((down, across));
-    let wanted = placements
+    let wanted = operations
         .iter()
-        .flat_map(|placement| operations.iter().map(move |operation| (*placement, *operation)));
+        .flat_map(|operation| placements.iter().map(move |placement| (*placement, *operation)));
     for (panel, (placement, operation)) in panels.iter().zip(wanted) {
         draw_panel(panel, results, placement, operation).map_err(|error| failed(&error))?;
     }

@@ -11,6 +11,7 @@ mod paths;
 mod placement;
 mod polling;
 mod summary;
+mod targets;
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,9 +29,6 @@ use summary::Results;
 
 /// Commands of a path that follow each other before the next path has its turn.
 const BLOCK: u32 = 100;
-/// Commands that the picture shows.
-const PICTURED: [Operation; 3] = [Operation::GetRandom, Operation::PcrExtend, Operation::EcdsaSign];
-
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bench latency",
@@ -40,7 +38,8 @@ struct Args {
     /// The daemon to measure: a release build.
     #[arg(long, value_name = "FILE", default_value = "target/release/vhost-device-tpm")]
     ours: PathBuf,
-    /// Where the numbers go (latency.json) and the picture (latency.svg).
+    /// Where the numbers go (latency.json), what is wanted of them (latency-targets.json) and the
+    /// picture (latency.svg).
     #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
     out: PathBuf,
     /// How often a quick command is measured; slow ones take a fraction.
@@ -88,7 +87,8 @@ fn main() -> Result<ExitCode> {
     }
     let rounds = if args.quick { args.rounds / 10 } else { args.rounds };
     if args.held_only {
-        held::measure(&args.ours, held_rounds(rounds))?;
+        let line = held::measure(&args.ours, held_rounds(rounds))?;
+        println!("{}", targets::table(&[line]));
         return Ok(ExitCode::SUCCESS);
     }
     let machine = Machine::new()?;
@@ -119,25 +119,33 @@ fn main() -> Result<ExitCode> {
     }
     machine.unpin()?;
     drop(paths);
+    let mut lines = targets::of_commands(&results, &placements, &operations);
     if !args.commands_only {
         let placement = placements.iter().find(|placement| placement.needs_two());
         let placement = placement.copied().unwrap_or(Placement::Same);
-        polling::measure(&machine, &args.ours, placement, rounds / 2)?;
+        lines.push(polling::measure(&machine, &args.ours, placement, rounds / 2)?);
         machine.unpin()?;
-        held::measure(&args.ours, held_rounds(rounds))?;
+        lines.push(held::measure(&args.ours, held_rounds(rounds))?);
     }
     fs::create_dir_all(&args.out)?;
     let (json, svg) = (args.out.join("latency.json"), args.out.join("latency.svg"));
     fs::write(&json, results.json()).with_context(|| format!("cannot write {}", json.display()))?;
-    let pictured: Vec<Operation> = PICTURED
-        .into_iter()
-        .filter(|operation| operations.contains(operation))
+    let pictured: Vec<Operation> = operations
+        .iter()
+        .copied()
+        .filter(|operation| operation.is_cheap() || *operation == Operation::EcdsaSign)
         .collect();
     if !pictured.is_empty() {
         histogram::draw(&svg, &results, &placements, &pictured)?;
         println!("\nas a picture: {}", svg.display());
     }
     println!("as JSON: {}", json.display());
+    if !lines.is_empty() {
+        let file = args.out.join("latency-targets.json");
+        fs::write(&file, targets::json(&lines)).with_context(|| format!("cannot write {}", file.display()))?;
+        println!("as JSON, what is wanted: {}", file.display());
+        println!("{}", targets::table(&lines));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -63,7 +63,7 @@ impl Results {
             for route in routes {
                 let cell = self.times(placement, *operation, *route).map_or_else(
                     || "-".to_owned(),
-                    |times| format!("{:.1} ({:.1})", times.percentile(50), times.percentile(99)),
+                    |times| format!("{} ({})", micros(times.percentile(50)), micros(times.percentile(99))),
                 );
                 push(&mut text, format_args!("{cell:>22}"));
             }
@@ -82,6 +82,15 @@ impl Results {
             push(&mut text, format_args!("{floor:<40}{median:>12.2} ({p99:.2})\n"));
         }
         text
+    }
+}
+
+/// Microseconds, with as many decimals as tell quick commands apart.
+pub(crate) fn micros(time: f64) -> String {
+    if time < 10.0 {
+        format!("{time:.2}")
+    } else {
+        format!("{time:.1}")
     }
 }
 
