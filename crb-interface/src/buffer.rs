@@ -177,7 +177,7 @@ pub(crate) const fn buffer_of(owner: u32) -> usize {
 }
 
 /// Where a locality's data buffer begins.
-const fn buffer(locality: u8) -> usize {
+pub(crate) const fn buffer(locality: u8) -> usize {
     page(locality).saturating_add(DATA_BUFFER as usize)
 }
 

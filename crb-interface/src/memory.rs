@@ -27,6 +27,11 @@ pub trait Memory {
         let _ = offset;
     }
 
+    /// The same, to be read.
+    fn prepare_to_read(&self, offset: usize) {
+        let _ = offset;
+    }
+
     /// Reads a word, and with it all that its writer had written before.
     fn load(&self, offset: usize) -> u32 {
         self.word(offset)
@@ -171,6 +176,10 @@ impl<M: Memory> Memory for std::sync::Arc<M> {
 
     fn prepare(&self, offset: usize) {
         (**self).prepare(offset);
+    }
+
+    fn prepare_to_read(&self, offset: usize) {
+        (**self).prepare_to_read(offset);
     }
 
     fn wipe(&self, offset: usize, len: usize) {

@@ -7,15 +7,17 @@
 //! Two caches that hold the same line pass it to and fro at some 100 ns each time. Both sides therefore have the lines that
 //! they are about to use brought to them all at once.
 
-use crate::buffer::buffer_of;
-use crate::crb::{Config, Crb, owner};
-use crate::layout::{DATA_BUFFER_SIZE, LOCALITY_MASK, OWNER, RESPONSE_LEN, STATE};
+use crate::buffer::{buffer, buffer_of};
+use crate::crb::{Config, Crb, at, owner};
+use crate::layout::{CTRL_START, LOCALITY_MASK, OWNER, STATE};
 use crate::memory::Memory;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
 /// Bytes of a command or response that are brought before its length is known.
 const SHORT: usize = 2 * LINE;
+/// Bytes of a response that are brought, whatever its length: what the other side has not written is here still.
+const LONG: usize = 4 * LINE;
 
 impl<M: Memory> Crb<M> {
     /// The TPM's side of the connection that the window has now, with the localities that the monitor's has. Commands that are
@@ -82,16 +84,17 @@ impl<M: Memory> Crb<M> {
         self.memory.prepare(OWNER);
         self.memory.prepare(STATE);
         self.prepare(buffer_of(word), SHORT);
+        // CANCEL and INT_ENABLE; the other side looks at START there.
+        self.memory.prepare_to_read(at(0, CTRL_START));
     }
 
-    /// Brings what the guest will look at and change next, now that its command is done.
-    pub fn prepare_response(&self) {
-        let word = self.memory.load(OWNER);
-        let buffer = buffer_of(word);
+    /// Brings what a guest will look at and change next, now that the command of this locality is done. Whatever would have to
+    /// be read for it first is waited for by the next lock.
+    pub fn prepare_response(&self, locality: u8) {
+        self.memory.prepare_to_read(OWNER);
         self.memory.prepare(STATE);
-        self.memory.prepare(buffer.saturating_sub(LINE));
-        self.prepare(buffer, SHORT);
-        self.prepare(buffer, self.load_len(RESPONSE_LEN).min(DATA_BUFFER_SIZE));
+        self.memory.prepare(at(locality, CTRL_START));
+        self.prepare(buffer(locality), LONG);
     }
 
     /// Has some bytes brought here, to be used.

@@ -388,7 +388,7 @@ impl Shared {
         const LOOKS: u32 = 32;
         for _ in 0..LOOKS {
             if !self.crb.started(locality) {
-                self.crb.prepare_response();
+                self.crb.prepare_response(locality);
                 return true;
             }
             std::hint::spin_loop();
