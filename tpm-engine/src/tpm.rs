@@ -12,6 +12,7 @@ use crate::commands::capability::properties;
 use crate::countdown::Countdowns;
 use crate::crypto::drbg::HmacDrbg;
 use crate::crypto::hash::Hasher;
+use crate::crypto::random::Random;
 use crate::crypto::self_test::{self, SelfTest};
 use crate::handle::{Handle, PCR_COUNT};
 use crate::keys::pool::KeyPool;
@@ -169,7 +170,7 @@ pub struct Tpm {
     pub(crate) phase: Phase,
     pub(crate) origin: StartOrigin,
     pub(crate) current: Current,
-    pub(crate) rng: HmacDrbg,
+    pub(crate) rng: Random,
     pub(crate) timer: Timer,
     pub(crate) reset: Watched<ResetState>,
     pub(crate) clear: Watched<ClearState>,
@@ -261,7 +262,7 @@ impl Tpm {
                 unaudited: false,
                 flush_after: None,
             },
-            rng,
+            rng: Random::new(rng),
             timer,
             reset: Watched::new(reset),
             clear: Watched::new(ClearState::default()),
@@ -303,7 +304,7 @@ impl Tpm {
         }
         self.phase = match seeded_rng(self.entropy.as_mut()) {
             Ok(rng) => {
-                self.rng = rng;
+                self.rng = Random::new(rng);
                 Phase::Initialized { hcrtm: false }
             }
             Err(_) => Phase::Failed("the entropy source failed"),
@@ -466,7 +467,7 @@ impl Tpm {
     /// Fresh random bytes of the TPM's own generator.
     pub(crate) fn random<const N: usize>(&mut self, len: usize) -> Bytes<N> {
         let mut out = Bytes::zeroed(len.min(N)).unwrap_or_default();
-        self.rng.generate(&[], &mut out);
+        self.rng.fill(&mut out);
         out
     }
 }

@@ -14,6 +14,7 @@ pub mod hmac;
 pub mod kdf;
 mod native;
 mod prime;
+pub(crate) mod random;
 pub mod rsa;
 pub(crate) mod self_test;
 pub mod symmetric;

@@ -70,7 +70,7 @@ impl Tpm {
             let Some(session) = self.sessions.get_mut(session_use.handle) else {
                 continue;
             };
-            self.rng.generate(&[], &mut session.nonce_tpm);
+            self.rng.fill(&mut session.nonce_tpm);
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::bytes::Bytes;
 use crate::countdown::Countdowns;
 use crate::crypto::hash::Hasher;
+use crate::crypto::random::Random;
 use crate::crypto::self_test;
 use crate::handle::Handle;
 use crate::marshal::{Marshal, Reader, Sink, Unmarshal, optional, structure};
@@ -146,7 +147,7 @@ impl Live {
             return tpm.fail(name);
         }
         match seeded_rng(tpm.entropy.as_mut()) {
-            Ok(rng) => tpm.rng = rng,
+            Ok(rng) => tpm.rng = Random::new(rng),
             Err(_) => tpm.fail("the entropy source failed"),
         }
     }
