@@ -1,29 +1,41 @@
-//! Tests against a second, plain description of the state table (PTP 6.5.3.11) and of locality arbitration.
+//! Tests against a second, plain description of the interface: the state table (PTP 6.5.3.11), locality arbitration,
+//! chunks, interrupts and locality 4's hash sequence, in all that a guest can read.
 
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::layout::{self, DATA_BUFFER_SIZE, PAGE, STAGING_SIZE, WINDOW_SIZE, ctrl_sts, loc_state, loc_sts};
-use crate::{Action, Config, Crb, LocalMemory, Memory, State};
+use crate::layout::{
+    self, DATA_BUFFER, DATA_BUFFER_SIZE, LOCALITIES, PAGE, STAGING_SIZE, WINDOW_SIZE, ctrl_sts, int, loc_state, loc_sts,
+};
+use crate::{Action, Actions, Config, Crb, LocalMemory, Memory, State};
+
+/// Which locality does something.
+#[derive(Debug, Clone, Copy)]
+enum Who {
+    /// This one.
+    Locality(u8),
+    /// The one that has the TPM; 0 when none has.
+    Active,
+}
 
 /// What a guest or the TPM does.
 #[derive(Debug, Clone)]
 enum Step {
-    Request(u8),
-    Relinquish(u8),
-    Seize(u8),
-    Ready(u8),
-    Idle(u8),
-    Data(u8, u16, u8),
-    Start(u8),
-    Cancel(u8, bool),
+    /// A register, which of its bytes, and what is written to them.
+    Register(Who, u64, usize, Vec<u8>),
+    /// So many bytes into the data buffer, all of this value.
+    Data(Who, u16, u16, u8),
+    /// The header of a command that claims this size.
+    Header(Who, u32),
+    /// The TPM has a response of so many bytes.
     Complete(u16),
 }
 
 /// The interface as the specification's tables describe it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Model {
+    config: Config,
     active: Option<u8>,
     seized: BTreeSet<u8>,
     waiting: BTreeSet<u8>,
@@ -31,17 +43,60 @@ struct Model {
     later: Option<Option<u8>>,
     /// From whom it was seized in the middle of the command.
     later_seized: BTreeSet<u8>,
-    state: Option<State>,
+    state: State,
     cancel: bool,
+    established: bool,
+    /// TPM_CRB_INT_ENABLE and TPM_CRB_INT_STS.
+    enabled: u32,
+    pending: u32,
+    /// The data buffers of the localities.
+    buffers: Vec<[u8; DATA_BUFFER_SIZE]>,
+    /// Chunks of a command that came before the one in the buffer.
+    staged: Vec<u8>,
+    /// The command that was started last.
+    command: Vec<u8>,
+    response: Vec<u8>,
+    /// Bytes of the response up to the end of the chunk in the buffer.
+    shown: usize,
+    /// Bytes that have been written since the last step of a hash sequence, if there is one.
+    hashed: Option<usize>,
 }
 
 impl Model {
-    fn state(&self) -> State {
-        self.state.unwrap_or(State::Idle)
+    fn new(config: Config) -> Self {
+        Self {
+            config,
+            active: None,
+            seized: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            later: None,
+            later_seized: BTreeSet::new(),
+            state: State::Idle,
+            cancel: false,
+            established: false,
+            enabled: 0,
+            pending: 0,
+            buffers: vec![[0; DATA_BUFFER_SIZE]; LOCALITIES.into()],
+            staged: Vec::new(),
+            command: Vec::new(),
+            response: Vec::new(),
+            shown: 0,
+            hashed: None,
+        }
+    }
+
+    fn exists(&self, locality: u8) -> bool {
+        self.config.localities >> locality & 1 != 0
     }
 
     fn executing(&self) -> bool {
-        self.state() == State::Execution
+        self.state == State::Execution
+    }
+
+    fn interrupt(&mut self, which: u32) {
+        if self.enabled & int::GLOBAL_ENABLE != 0 {
+            self.pending |= self.enabled & which;
+        }
     }
 
     /// The locality that has the TPM, or will have it when the command has ended.
@@ -59,8 +114,12 @@ impl Model {
             self.later_seized.retain(|seized| Some(*seized) != locality);
             return;
         }
-        if self.active.is_some() {
-            self.state = Some(State::Idle);
+        if let Some(before) = self.active {
+            self.buffers[usize::from(before)].fill(0);
+            self.become_idle();
+            if locality.is_some() {
+                self.interrupt(int::LOCALITY_CHANGE);
+            }
         }
         self.active = locality;
         if let Some(locality) = locality {
@@ -68,62 +127,380 @@ impl Model {
         }
     }
 
-    fn step(&mut self, step: &Step) {
-        let executing = self.executing();
-        let is_active = |locality: &u8| self.active == Some(*locality);
-        match step {
-            Step::Request(locality) => {
-                self.seized.remove(locality);
-                self.later_seized.remove(locality);
-                match self.holder() {
-                    None => self.assign(Some(*locality)),
-                    Some(holder) if holder == *locality => {}
-                    Some(_) => {
-                        self.waiting.insert(*locality);
-                    }
-                }
+    fn request(&mut self, locality: u8) {
+        self.seized.remove(&locality);
+        self.later_seized.remove(&locality);
+        match self.holder() {
+            None => self.assign(Some(locality)),
+            Some(holder) if holder == locality => {}
+            Some(_) => {
+                self.waiting.insert(locality);
             }
-            Step::Relinquish(locality) => {
-                self.waiting.remove(locality);
-                if self.holder() == Some(*locality) {
-                    self.assign(self.waiting.last().copied());
-                }
-            }
-            Step::Seize(locality) => match self.holder() {
-                None => self.assign(Some(*locality)),
-                Some(holder) if holder < *locality => {
-                    self.assign(Some(*locality));
-                    let seized = if executing {
-                        &mut self.later_seized
-                    } else {
-                        &mut self.seized
-                    };
-                    seized.insert(holder);
-                }
-                Some(_) => {}
-            },
-            Step::Ready(locality) if is_active(locality) && !executing => self.state = Some(State::Ready),
-            Step::Idle(locality) if is_active(locality) && !executing => self.state = Some(State::Idle),
-            Step::Data(locality, ..)
-                if is_active(locality) && matches!(self.state(), State::Ready | State::Completion) =>
-            {
-                self.state = Some(State::Reception);
-            }
-            Step::Start(locality) if is_active(locality) && self.state() == State::Reception => {
-                self.state = Some(State::Execution);
-            }
-            Step::Cancel(locality, cancel) if is_active(locality) && (executing || !cancel) => self.cancel = *cancel,
-            Step::Complete(_) if executing => self.complete(),
-            _ => {}
         }
     }
 
-    fn complete(&mut self) {
-        self.state = Some(State::Completion);
+    fn relinquish(&mut self, locality: u8) {
+        self.waiting.remove(&locality);
+        if self.holder() == Some(locality) {
+            self.assign(self.waiting.last().copied());
+        }
+    }
+
+    fn seize(&mut self, locality: u8) {
+        match self.holder() {
+            None => self.assign(Some(locality)),
+            Some(holder) if holder < locality => {
+                self.assign(Some(locality));
+                if self.executing() {
+                    self.later_seized.insert(holder);
+                } else {
+                    self.seized.insert(holder);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// A hash sequence is locality 4's: of `_TPM_Hash_Start`, `_TPM_Hash_Data` and `_TPM_Hash_End`.
+    fn hash(&mut self, value: u32) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if value & 1 != 0 {
+            self.hashed = Some(0);
+            actions.push(Action::HashStart);
+        }
+        if self.hashed.is_some() && value & 2 != 0 {
+            actions.push(Action::HashData);
+        }
+        if self.hashed.is_some() && value & 4 != 0 {
+            self.hashed = None;
+            actions.push(Action::HashEnd);
+        }
+        actions
+    }
+
+    /// A write to TPM_LOC_CTRL: what is asked for first is done first.
+    fn locality_control(&mut self, locality: u8, value: u32) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if value & 8 != 0 && locality >= 3 && !self.executing() {
+            actions.push(Action::ResetEstablishment);
+        }
+        if locality == 4 {
+            if !self.executing() {
+                actions.append(&mut self.hash(value));
+            }
+            return actions;
+        }
+        let kept = self.later.is_none();
+        for (bit, step) in [
+            (1, Self::request as fn(&mut Self, u8)),
+            (2, Self::relinquish),
+            (4, Self::seize),
+        ] {
+            if value & bit != 0 {
+                step(self, locality);
+            }
+        }
+        if kept && self.later.is_some() {
+            actions.push(Action::Cancel);
+        }
+        actions
+    }
+
+    /// A write to a register; `written` has the bits of the bytes that are written.
+    fn register(&mut self, locality: u8, register: u64, value: u32, written: u32) -> Vec<Action> {
+        if !self.exists(locality) {
+            return Vec::new();
+        }
+        if register == layout::LOC_CTRL {
+            return self.locality_control(locality, value);
+        }
+        if self.active != Some(locality) {
+            return Vec::new();
+        }
+        let executing = self.executing();
+        match register {
+            layout::CTRL_CANCEL if written & 1 != 0 && value & 1 == 0 => self.cancel = false,
+            layout::CTRL_CANCEL if written & 1 != 0 && executing => {
+                self.cancel = true;
+                return vec![Action::Cancel];
+            }
+            _ if executing => {}
+            layout::CTRL_REQ if value & 3 == 1 => {
+                self.forget();
+                self.state = State::Ready;
+                self.interrupt(int::CMD_READY);
+            }
+            layout::CTRL_REQ if value & 3 == 2 => self.become_idle(),
+            layout::CTRL_START => return self.start(locality, value),
+            layout::INT_ENABLE => self.enabled = (self.enabled & !written | value) & (1 << 31 | 0x1F),
+            layout::INT_STS => self.pending &= !value,
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// A write to TPM_CRB_CTRL_START: of several bits, the one that comes first here counts.
+    fn start(&mut self, locality: u8, value: u32) -> Vec<Action> {
+        let (start, retry, next) = (value & 1 != 0, value & 2 != 0, value & 4 != 0);
+        let chunking = self.config.chunking;
+        match self.state {
+            State::Reception if start => {
+                if !self.staged.is_empty() {
+                    self.stage(locality);
+                }
+                self.command = match self.staged.is_empty() {
+                    true => self.buffers[usize::from(locality)].to_vec(),
+                    false => self.staged.clone(),
+                };
+                self.command.truncate(claimed(&self.command));
+                self.state = State::Execution;
+                return vec![Action::Start];
+            }
+            State::Reception if next && chunking => {
+                self.stage(locality);
+                self.interrupt(int::NEXT_CHUNK_CLEARED);
+            }
+            State::Completion if retry && chunking => self.show(locality, 0),
+            State::Completion if next && chunking => {
+                self.show(locality, self.shown);
+                self.interrupt(int::NEXT_CHUNK_CLEARED);
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// The buffer has the next chunk of the command, or its last.
+    fn stage(&mut self, locality: u8) {
+        let chunk = &self.buffers[usize::from(locality)];
+        let beginning = if self.staged.is_empty() {
+            chunk
+        } else {
+            &self.staged[..]
+        };
+        let left = claimed(beginning).min(STAGING_SIZE) - self.staged.len();
+        self.staged.extend_from_slice(&chunk[..left.min(DATA_BUFFER_SIZE)]);
+    }
+
+    /// The buffer gets a chunk of a response that is larger than it, if there is one.
+    fn show(&mut self, locality: u8, from: usize) {
+        let chunk = self.response[from..].chunks(DATA_BUFFER_SIZE).next();
+        if let Some(chunk) = chunk.filter(|_| self.response.len() > DATA_BUFFER_SIZE) {
+            let buffer = &mut self.buffers[usize::from(locality)];
+            buffer.fill(0);
+            buffer[..chunk.len()].copy_from_slice(chunk);
+            self.shown = from + chunk.len();
+        }
+    }
+
+    fn data(&mut self, locality: u8, at: usize, bytes: &[u8]) {
+        if !self.exists(locality) || self.executing() {
+            return;
+        }
+        if locality == 4 {
+            let Some(hashed) = &mut self.hashed else { return };
+            *hashed = (at + bytes.len()).max(*hashed);
+        } else if self.active != Some(locality) || self.state == State::Idle {
+            return;
+        } else if self.state != State::Reception {
+            self.forget();
+            self.state = State::Reception;
+        }
+        self.buffers[usize::from(locality)][at..][..bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn complete(&mut self, response: &[u8]) {
+        let (true, Some(sender)) = (self.executing(), self.active) else {
+            return;
+        };
+        self.response = response[..response.len().min(STAGING_SIZE)].to_vec();
+        self.shown = response.len().min(DATA_BUFFER_SIZE);
+        self.buffers[usize::from(sender)][..self.shown].copy_from_slice(&response[..self.shown]);
+        self.state = State::Completion;
+        self.interrupt(int::START);
         if let Some(holder) = self.later.take() {
             self.cancel = false;
             self.assign(holder);
             self.seized.append(&mut self.later_seized);
+        }
+    }
+
+    fn forget(&mut self) {
+        (self.staged, self.response, self.shown) = (Vec::new(), Vec::new(), 0);
+    }
+
+    fn become_idle(&mut self) {
+        self.forget();
+        self.state = State::Idle;
+    }
+
+    /// A register as a guest reads it.
+    fn shows(&self, locality: u8, register: u64) -> u32 {
+        let bit = |condition: bool, bit: u32| if condition { bit } else { 0 };
+        let buffer = self.config.base + u64::from(locality) * 0x1000 + 0x80;
+        let is_active = self.active == Some(locality);
+        match register {
+            layout::LOC_STATE => {
+                let assigned = self.active.map_or(0, |active| 1 << 1 | u32::from(active) << 2);
+                0x80 | bit(!self.established, 1) | assigned
+            }
+            layout::LOC_STS => bit(is_active, 1) | bit(self.seized.contains(&locality), 2),
+            // CRB active, version 1, idle bypass, 64-byte transfers, CRB supported and selected.
+            layout::INTF_ID => {
+                0x0002_5A11 | bit(self.config.localities > 1, 1 << 8) | bit(self.config.chunking, 1 << 10)
+            }
+            layout::INTF_ID_HIGH => self.config.vendor,
+            layout::CTRL_STS => bit(self.state == State::Idle, 2),
+            layout::CTRL_CANCEL => self.cancel.into(),
+            layout::CTRL_START => bit(is_active && self.executing(), 1),
+            layout::INT_ENABLE => self.enabled,
+            layout::INT_STS => self.pending,
+            layout::CTRL_CMD_SIZE | layout::CTRL_RSP_SIZE => 3968,
+            layout::CTRL_CMD_LADDR | layout::CTRL_RSP_ADDR => buffer as u32,
+            layout::CTRL_CMD_HADDR | 0x6C => (buffer >> 32) as u32,
+            _ => 0,
+        }
+    }
+
+    /// All that a guest reads.
+    fn window(&self) -> Vec<u8> {
+        let mut window = Vec::with_capacity(WINDOW_SIZE);
+        for locality in 0..LOCALITIES {
+            if !self.exists(locality) {
+                window.resize(window.len() + PAGE, 0xFF);
+                continue;
+            }
+            for register in (0..DATA_BUFFER).step_by(4) {
+                window.extend(self.shows(locality, register).to_le_bytes());
+            }
+            window.extend_from_slice(&self.buffers[usize::from(locality)]);
+        }
+        window
+    }
+}
+
+/// The size that the header of a command claims, as far as there are so many bytes and a command has no less.
+fn claimed(command: &[u8]) -> usize {
+    let size = command[2..6].try_into().map(u32::from_be_bytes).unwrap();
+    (size as usize).max(10)
+}
+
+/// The interface, and the host that carries out what it asks for, beside the model.
+struct Both {
+    crb: Crb<LocalMemory>,
+    model: Model,
+}
+
+impl Both {
+    fn new(config: Config) -> Self {
+        let crb = Crb::new(LocalMemory::default(), config);
+        crb.reset();
+        Self {
+            crb,
+            model: Model::new(config),
+        }
+    }
+
+    fn locality(&self, who: Who) -> u8 {
+        match who {
+            Who::Locality(locality) => locality,
+            Who::Active => self.model.active.unwrap_or(0),
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let page = |locality: u8| u64::from(locality) * 0x1000;
+        let (actions, expected) = match *step {
+            Step::Register(who, register, first, ref bytes) => {
+                let locality = self.locality(who);
+                let mut bytes = bytes.clone();
+                if (locality, register, first) == (4, layout::LOC_CTRL, 0) && bytes[0] & 6 == 6 {
+                    // What the data of a sequence are that ends in the same write is nowhere said.
+                    bytes[0] &= !4;
+                }
+                let (mut value, mut written) = ([0; 4], [0; 4]);
+                value[first..][..bytes.len()].copy_from_slice(&bytes);
+                written[first..][..bytes.len()].fill(0xFF);
+                let [value, written] = [value, written].map(u32::from_le_bytes);
+                let expected = self.model.register(locality, register, value, written);
+                let actions = self.crb.write(page(locality) + register + first as u64, &bytes);
+                (actions, expected)
+            }
+            Step::Data(who, at, len, value) => {
+                let at = usize::from(at) % DATA_BUFFER_SIZE;
+                let len = usize::from(len).min(DATA_BUFFER_SIZE - at);
+                (self.data(who, at, &vec![value; len]), Vec::new())
+            }
+            Step::Header(who, size) => {
+                let mut header = *b"\x80\x01\0\0\0\0\0\0\x01\x7b";
+                header[2..6].copy_from_slice(&size.to_be_bytes());
+                (self.data(who, 0, &header), Vec::new())
+            }
+            Step::Complete(len) => {
+                let response = numbered(usize::from(len) + 10);
+                self.crb.complete(&response);
+                self.model.complete(&response);
+                Default::default()
+            }
+        };
+        for action in [
+            Action::Start,
+            Action::Cancel,
+            Action::ResetEstablishment,
+            Action::HashStart,
+            Action::HashData,
+            Action::HashEnd,
+        ] {
+            assert_eq!(actions.contains(action), expected.contains(&action), "{action:?}");
+            if actions.contains(action) {
+                self.carry_out(action);
+            }
+        }
+        assert_eq!(self.crb.state(), self.model.state);
+        assert_eq!(self.crb.active(), self.model.active);
+        assert_eq!(self.crb.cancel_requested(), self.model.cancel);
+        let interrupts = self.model.enabled >> 31 != 0 && self.model.enabled & self.model.pending != 0;
+        assert_eq!(self.crb.interrupt_pending(), interrupts);
+        let mut window = vec![0; WINDOW_SIZE];
+        self.crb.read(0, &mut window);
+        let expected = self.model.window();
+        if window != expected {
+            let other = window.iter().zip(&expected).position(|(is, expected)| is != expected);
+            panic!("the window is another from {other:#x?} on");
+        }
+    }
+
+    fn data(&mut self, who: Who, at: usize, bytes: &[u8]) -> Actions {
+        let locality = self.locality(who);
+        self.model.data(locality, at, bytes);
+        let buffer = u64::from(locality) * 0x1000 + DATA_BUFFER;
+        self.crb.write(buffer + at as u64, bytes)
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Start => {
+                let mut command = [0; STAGING_SIZE];
+                let (locality, len) = self.crb.take_command(&mut command).unwrap();
+                assert_eq!(Some(locality), self.model.active);
+                assert!(command[..len] == self.model.command);
+            }
+            Action::ResetEstablishment => {
+                self.crb.clear_established();
+                self.model.established = false;
+                self.model.interrupt(int::ESTABLISHMENT_CLEAR);
+            }
+            Action::HashData => {
+                let mut data = [0; DATA_BUFFER_SIZE];
+                let len = self.crb.take_hash_data(&mut data);
+                let hashed = self.model.hashed.as_mut().map_or(0, std::mem::take);
+                assert!(data[..len] == self.model.buffers[4][..hashed]);
+            }
+            Action::HashEnd => {
+                self.crb.set_established(true);
+                self.model.established = true;
+            }
+            Action::Cancel | Action::HashStart => {}
         }
     }
 }
@@ -134,104 +511,128 @@ fn read32(crb: &Crb<LocalMemory>, locality: u8, register: u64) -> u32 {
     u32::from_le_bytes(bytes)
 }
 
-fn write32(crb: &Crb<LocalMemory>, locality: u8, register: u64, value: u32) -> crate::Actions {
+fn write32(crb: &Crb<LocalMemory>, locality: u8, register: u64, value: u32) -> Actions {
     crb.write(u64::from(locality) * 0x1000 + register, &value.to_le_bytes())
 }
 
-fn apply(crb: &Crb<LocalMemory>, step: &Step) {
-    match step {
-        Step::Request(locality) => write32(crb, *locality, layout::LOC_CTRL, 1),
-        Step::Relinquish(locality) => write32(crb, *locality, layout::LOC_CTRL, 2),
-        Step::Seize(locality) => write32(crb, *locality, layout::LOC_CTRL, 4),
-        Step::Ready(locality) => write32(crb, *locality, layout::CTRL_REQ, 1),
-        Step::Idle(locality) => write32(crb, *locality, layout::CTRL_REQ, 2),
-        Step::Data(locality, offset, len) => {
-            let at = layout::DATA_BUFFER + u64::from(*offset) % (DATA_BUFFER_SIZE as u64 - 256);
-            crb.write(u64::from(*locality) * 0x1000 + at, &vec![*len; usize::from(*len)])
+fn configs() -> impl Strategy<Value = Config> {
+    let localities = prop_oneof![3 => Just(0x0F), 3 => Just(0x1F), 1 => Just(1), 1 => Just(0x0D), 1 => 0u8..0x20];
+    let base = prop_oneof![Just(layout::PC_BASE), Just(0x12_3456_7000)];
+    (localities, prop::bool::weighted(0.8), base, any::<u32>()).prop_map(|(localities, chunking, base, vendor)| {
+        Config {
+            base,
+            localities,
+            chunking,
+            vendor,
         }
-        Step::Start(locality) => write32(crb, *locality, layout::CTRL_START, 1),
-        Step::Cancel(locality, cancel) => write32(crb, *locality, layout::CTRL_CANCEL, u32::from(*cancel)),
-        Step::Complete(len) => {
-            crb.complete(&vec![7; usize::from(*len)]);
-            crate::Actions::default()
-        }
-    };
+    })
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let locality = 0u8..4;
+    let any_locality = prop_oneof![4 => Just(0u8), 2 => Just(1), 2 => Just(2), 3 => Just(3), 3 => Just(4)];
+    let any_locality = any_locality.prop_map(Who::Locality);
+    let active = prop_oneof![6 => Just(Who::Active), 1 => any_locality.clone()];
+    let whole = |who: BoxedStrategy<Who>, register: u64, values: BoxedStrategy<u32>| {
+        (who, values).prop_map(move |(who, value)| Step::Register(who, register, 0, value.to_le_bytes().to_vec()))
+    };
+    let bits = |most: u32| (0..=most).boxed();
+    let (one, any_who) = (active.clone().boxed(), any_locality.boxed());
+    let enables = prop_oneof![(0u32..0x20).prop_map(|bits| bits | int::GLOBAL_ENABLE), any::<u32>()].boxed();
+    let part = (
+        prop::sample::select(vec![
+            layout::LOC_CTRL,
+            layout::CTRL_REQ,
+            layout::CTRL_CANCEL,
+            layout::CTRL_START,
+            layout::INT_ENABLE,
+            layout::INT_STS,
+        ]),
+        prop::sample::select(vec![(0, 1), (0, 2), (1, 2), (1, 1), (2, 2), (3, 1)]),
+        any::<[u8; 2]>(),
+    );
     let step = prop_oneof![
-        2 => locality.clone().prop_map(Step::Request),
-        1 => locality.clone().prop_map(Step::Relinquish),
-        1 => locality.clone().prop_map(Step::Seize),
-        3 => locality.clone().prop_map(Step::Ready),
-        1 => locality.clone().prop_map(Step::Idle),
-        3 => (locality.clone(), any::<u16>(), 1u8..=255).prop_map(|(l, o, n)| Step::Data(l, o, n)),
-        3 => locality.clone().prop_map(Step::Start),
-        1 => (locality, any::<bool>()).prop_map(|(l, c)| Step::Cancel(l, c)),
-        2 => (0u16..5000).prop_map(Step::Complete),
+        6 => whole(any_who.clone(), layout::LOC_CTRL, prop_oneof![4 => Just(1), 2 => Just(2), 2 => Just(4), 1 => Just(8), 2 => bits(15)].boxed()),
+        6 => whole(one.clone(), layout::CTRL_REQ, prop_oneof![6 => Just(1), 1 => bits(3)].boxed()),
+        2 => whole(one.clone(), layout::CTRL_CANCEL, bits(3)),
+        8 => whole(one.clone(), layout::CTRL_START, prop_oneof![3 => Just(1), 1 => Just(2), 3 => Just(4), 1 => bits(7)].boxed()),
+        2 => whole(one.clone(), layout::INT_ENABLE, enables),
+        2 => whole(one.clone(), layout::INT_STS, any::<u32>().boxed()),
+        // A register that there is nothing to write to.
+        1 => whole(one.clone(), layout::LOC_STATE, bits(u32::MAX)),
+        3 => (active.clone(), part).prop_map(|(who, (register, (first, len), bytes))| {
+            Step::Register(who, register, first, bytes[..len].to_vec())
+        }),
+        5 => (active.clone(), any::<u16>(), 1u16..300, any::<u8>()).prop_map(|(who, at, len, value)| Step::Data(who, at, len, value)),
+        2 => (Just(Who::Locality(4)), 0u16..40, 1u16..40, any::<u8>()).prop_map(|(who, at, len, value)| Step::Data(who, at, len, value)),
+        5 => (active, prop_oneof![4 => 0u32..9000, 1 => any::<u32>()]).prop_map(|(who, size)| Step::Header(who, size)),
+        4 => prop_oneof![0u16..100, 0u16..9000].prop_map(Step::Complete),
     ];
     prop::collection::vec(step, 1..80)
 }
 
 fn fresh() -> Crb<LocalMemory> {
-    let crb = Crb::new(LocalMemory::default(), Config::default());
-    crb.reset();
-    crb
+    Both::new(Config::default()).crb
 }
 
 /// What holds whatever a guest does.
-fn check_invariants(crb: &Crb<LocalMemory>) {
-    let granted = (0..4)
-        .filter(|locality| read32(crb, *locality, layout::LOC_STS) & loc_sts::GRANTED != 0)
-        .collect::<Vec<u8>>();
-    assert_eq!(granted, crb.active().into_iter().collect::<Vec<u8>>());
-    for locality in 0..4 {
-        assert_eq!(read32(crb, locality, layout::LOC_CTRL), 0);
-        assert_eq!(read32(crb, locality, layout::CTRL_REQ), 0);
-        assert_eq!(read32(crb, locality, layout::CTRL_STS) & !ctrl_sts::IDLE, 0);
+fn check_invariants(crb: &Crb<LocalMemory>, config: &Config) {
+    let (there, missing): (Vec<u8>, Vec<u8>) =
+        (0..LOCALITIES).partition(|locality| config.localities >> locality & 1 != 0);
+    let granted = there
+        .iter()
+        .copied()
+        .filter(|locality| read32(crb, *locality, layout::LOC_STS) & loc_sts::GRANTED != 0);
+    assert_eq!(
+        granted.collect::<Vec<u8>>(),
+        crb.active().into_iter().collect::<Vec<u8>>()
+    );
+    for locality in &there {
+        let reads = |register| read32(crb, *locality, register);
+        assert_eq!(reads(layout::LOC_CTRL), 0);
+        assert_eq!(reads(layout::CTRL_REQ), 0);
+        assert_eq!(reads(layout::CTRL_STS) & !ctrl_sts::IDLE, 0);
+        let buffer = config.base + u64::from(*locality) * 0x1000 + 0x80;
+        assert_eq!(reads(layout::CTRL_CMD_LADDR), buffer as u32);
         assert_eq!(
-            read32(crb, locality, layout::CTRL_CMD_LADDR),
-            0xFED4_0080 + u32::from(locality) * 0x1000
-        );
-        assert_eq!(
-            read32(crb, locality, layout::CTRL_STS) & ctrl_sts::IDLE != 0,
+            reads(layout::CTRL_STS) & ctrl_sts::IDLE != 0,
             crb.state() == State::Idle
         );
         assert_eq!(
-            read32(crb, locality, layout::CTRL_START),
-            u32::from(crb.state() == State::Execution && crb.active() == Some(locality))
+            reads(layout::CTRL_START),
+            u32::from(crb.state() == State::Execution && crb.active() == Some(*locality))
         );
-        assert_eq!(
-            read32(crb, locality, layout::LOC_STATE),
-            read32(crb, 0, layout::LOC_STATE)
-        );
+        assert_eq!(reads(layout::LOC_STATE), read32(crb, there[0], layout::LOC_STATE));
     }
-    let mut page = vec![0; 0x1000];
-    crb.read(0x4000, &mut page);
-    assert!(page.iter().all(|byte| *byte == 0xFF), "locality 4 does not exist");
+    for locality in missing {
+        let mut page = [0; PAGE];
+        crb.read(u64::from(locality) * 0x1000, &mut page);
+        assert_eq!(page, [0xFF; PAGE], "locality {locality} does not exist");
+    }
+}
+
+/// At least ten thousand sequences; more with PROPTEST_CASES.
+fn many() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        cases: default.cases.max(10_000),
+        ..default
+    }
 }
 
 proptest! {
+    #![proptest_config(many())]
+
     #[test]
-    fn agrees_with_the_state_table(steps in steps()) {
-        let (crb, mut model) = (fresh(), Model::default());
+    fn agrees_with_the_model(config in configs(), steps in steps()) {
+        let mut both = Both::new(config);
         for step in &steps {
-            apply(&crb, step);
-            model.step(step);
-            prop_assert_eq!(crb.state(), model.state(), "after {:?}", step);
-            prop_assert_eq!(crb.active(), model.active, "after {:?}", step);
-            prop_assert_eq!(crb.cancel_requested(), model.cancel, "after {:?}", step);
-            for locality in 0..4 {
-                let status = read32(&crb, locality, layout::LOC_STS);
-                prop_assert_eq!(status & loc_sts::BEEN_SEIZED != 0, model.seized.contains(&locality), "after {:?}", step);
-            }
-            check_invariants(&crb);
+            both.step(step);
         }
     }
 
     #[test]
     fn any_sequence_of_accesses_keeps_the_invariants(
+        config in configs(),
         accesses in prop::collection::vec(
             (prop_oneof![0u64..0x5100, (0u64..5, 0u64..0x88).prop_map(|(l, r)| l * 0x1000 + r)],
              prop::collection::vec(prop_oneof![Just(1u8), Just(2), Just(4), Just(0), any::<u8>()], 1..=8),
@@ -239,7 +640,7 @@ proptest! {
             1..200,
         )
     ) {
-        let crb = fresh();
+        let crb = Both::new(config).crb;
         let mut command = [0; STAGING_SIZE];
         for (offset, data, what) in accesses {
             let actions = crb.write(offset, &data);
@@ -255,10 +656,12 @@ proptest! {
                 prop_assert!((10..=STAGING_SIZE).contains(&len));
                 crb.complete(&command[..len]);
             }
-            check_invariants(&crb);
+            check_invariants(&crb, &config);
         }
     }
+}
 
+proptest! {
     #[test]
     fn bytes_that_need_no_lock_are_written_as_all_others(
         start in 0usize..4,
