@@ -1,6 +1,6 @@
 //! Commands and structures as bytes.
 
-use crate::codes::{alg, curve, oa, st};
+use crate::codes::{alg, curve, oa, rh, st};
 use crate::patch::{apply, assemble, draft_area};
 use crate::schema::{self, Schema};
 use crate::wire::Out;
@@ -411,6 +411,24 @@ pub fn signature_ecdsa(r: &[u8], s: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn no_hash_check() -> Vec<u8> {
     null_ticket(st::HASHCHECK)
+}
+
+/// TPM2_CreatePrimary in the owner hierarchy with nothing unusual about it.
+#[must_use]
+pub fn owner_primary(public: &Public) -> Call {
+    create_primary(
+        rh::OWNER,
+        &sensitive_create(&[], &[]),
+        &public.bytes(),
+        &[],
+        &pcrs(0, &[]),
+    )
+}
+
+/// The same of an RSA storage key; other templates are other keys.
+#[must_use]
+pub fn rsa_primary(bits: u16, template: &[u8]) -> Call {
+    owner_primary(&Public::rsa_parent(bits).unique(Out::new().b2(template).0))
 }
 
 /// TPMT_PUBLIC.

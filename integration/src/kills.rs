@@ -263,7 +263,7 @@ fn load(
             summary.clears += 1;
             // It has flushed the key, and the next one is the new seed's.
             match peer.execute(&create_primary().bytes()) {
-                Ok(response) if answer::code(&response) == rc::SUCCESS => primary = handle(&response)?,
+                Ok(response) if answer::code(&response) == rc::SUCCESS => primary = answer::handle(&response)?,
                 Ok(response) => bail!("TPM2_CreatePrimary answered {:#x}", answer::code(&response)),
                 Err(_) => break None,
             }
@@ -279,7 +279,7 @@ fn load(
 /// Starts the TPM up and looks at all that is changed; returns it and the primary key's handle.
 fn look(peer: &mut Peer) -> Result<(World, u32)> {
     ok(peer, &build::startup(0))?;
-    let primary = handle(&ok(peer, &create_primary())?)?;
+    let primary = answer::handle(&ok(peer, &create_primary())?)?;
     let counter = match read(peer, COUNTER, 8)? {
         Index::Holds(bytes) => Index::Holds(In(&bytes).u64()?),
         Index::Unwritten => Index::Unwritten,
@@ -315,13 +315,7 @@ fn look(peer: &mut Peer) -> Result<(World, u32)> {
 }
 
 fn create_primary() -> Call {
-    build::create_primary(
-        rh::OWNER,
-        &build::sensitive_create(&[], &[]),
-        &Public::ecc_parent().bytes(),
-        &[],
-        &build::pcrs(0, &[]),
-    )
+    build::owner_primary(&Public::ecc_parent())
 }
 
 fn read(peer: &mut Peer, index: u32, size: u16) -> Result<Index<Vec<u8>>> {
@@ -341,14 +335,8 @@ fn run_call(peer: &mut Peer, call: &Call) -> Result<Vec<u8>> {
 
 fn ok(peer: &mut Peer, call: &Call) -> Result<Vec<u8>> {
     let response = run_call(peer, call)?;
-    match answer::code(&response) {
-        rc::SUCCESS => Ok(response),
-        code => bail!("command {:#x} answered {code:#x}", call.code),
-    }
-}
-
-fn handle(response: &[u8]) -> Result<u32> {
-    In(response.get(10..).unwrap_or_default()).u32()
+    answer::check(&format!("command {:#x}", call.code), &response)?;
+    Ok(response)
 }
 
 /// The name in a response of TPM2_ReadPublic.

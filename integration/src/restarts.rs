@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use crb_interface::frontend::Frontend;
 
 use crate::answer::{self, Primary};
-use crate::build::{self, Call, Public, nv_public};
+use crate::build::{self, Call, nv_public};
 use crate::codes::{alg, na, rc, rh};
 use crate::crypto::{self, Rng};
 use crate::daemon::Daemon;
@@ -236,14 +236,7 @@ impl Guest {
                 }
             }
             _ => {
-                let public = Public::rsa_parent(2048).unique(crate::wire::Out::new().b2(&self.number.to_be_bytes()).0);
-                let call = build::create_primary(
-                    rh::OWNER,
-                    &build::sensitive_create(&[], &[]),
-                    &public.bytes(),
-                    &[],
-                    &build::pcrs(0, &[]),
-                );
+                let call = build::rsa_primary(2048, &self.number.to_be_bytes());
                 if let Outcome::Done(response) = self.run(&call)? {
                     let Primary { handle, .. } = answer::primary(&response)?;
                     // A process that is started again has no object that had to be flushed.

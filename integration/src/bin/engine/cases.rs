@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use integration::answer;
 use integration::build::{self, Call, Public};
 use integration::codes::{alg, cap, curve, na, oa, rh};
-use integration::wire::{In, Out};
 
 use super::targets::{
     BANKS, CHEAP, CURVE, CURVE_KEY, RSA_2048, RSA_3072, RSA_CREATE, RSA_KEPT, RSA_POOL, RSA_PRIVATE, RSA_PUBLIC,
     SELF_TEST, Target,
 };
-use super::tpms::{Tpm, made};
+use super::tpms::Tpm;
 
 /// How long a command takes, roughly: how often it is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Case {
         match self.leaves {
             Leaves::Nothing => {}
             Leaves::Handle => {
-                let handle = made(response)?;
+                let handle = answer::handle(response)?;
                 tpm.forget(handle)?;
             }
             Leaves::Idle => tpm.idle(),
@@ -200,9 +200,7 @@ fn counter(tpm: &mut Tpm) -> Result<Vec<u32>> {
 }
 
 fn primary_call(public: &Public) -> Call {
-    let sensitive = build::sensitive_create(&[], &[]);
-    let public = public.clone().set(oa::NO_DA);
-    build::create_primary(rh::OWNER, &sensitive, &public.bytes(), &[], &build::list32(&[]))
+    build::owner_primary(&public.clone().set(oa::NO_DA))
 }
 
 fn primary(tpm: &mut Tpm, public: &Public) -> Result<Vec<u32>> {
@@ -230,8 +228,7 @@ fn rsa_key(tpm: &mut Tpm) -> Result<Vec<u32>> {
 }
 
 fn rsa_primary(bits: u16, template: u32) -> Call {
-    let unique = Out::new().b2(&template.to_be_bytes()).0;
-    primary_call(&Public::rsa_parent(bits).unique(unique))
+    build::rsa_primary(bits, &template.to_be_bytes())
 }
 
 fn create(parent: u32, public: &Public) -> Call {
@@ -245,9 +242,7 @@ fn sealed(tpm: &mut Tpm) -> Result<Vec<u32>> {
     let sensitive = build::sensitive_create(&[], &DIGEST);
     let public = Public::sealed().set(oa::NO_DA).bytes();
     let created = tpm.ok(&build::create(parent, &sensitive, &public, &[], &build::list32(&[])))?;
-    // Behind the header is the size of the parameters.
-    let mut input = In(created.get(14..).unwrap_or_default());
-    let (private, public) = (input.b2()?, input.b2()?);
+    let (private, public) = answer::created(&created)?;
     let object = tpm.make(&build::load(parent, private, public))?;
     Ok(vec![object, parent])
 }

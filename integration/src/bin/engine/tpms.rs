@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use integration::answer;
 use integration::build::{self, Call};
 use integration::codes::rh;
 use integration::engine::Engine;
@@ -99,11 +100,11 @@ impl Tpm {
             (time, Some(begun)) if time >= SLOW => time_of_this_thread().saturating_sub(begun),
             (time, _) => time,
         };
-        let code = self.response.get(6..).and_then(|rest| rest.first_chunk());
-        match code.map(|code| u32::from_be_bytes(*code)) {
-            Some(0) => Ok((time, &self.response)),
-            code => bail!("{} answered command {:#x} with {code:x?}", self.kind.name(), call.code),
-        }
+        answer::check(
+            &format!("command {:#x} of {}", call.code, self.kind.name()),
+            &self.response,
+        )?;
+        Ok((time, &self.response))
     }
 
     /// Runs a command that must succeed; its response.
@@ -113,7 +114,7 @@ impl Tpm {
 
     /// Runs a command that answers with a handle.
     pub(crate) fn make(&mut self, call: &Call) -> Result<u32> {
-        made(&self.ok(call)?)
+        answer::handle(&self.ok(call)?)
     }
 
     /// Removes what a command made.
@@ -133,12 +134,4 @@ impl Tpm {
             Target::Libtpms(_) => {}
         }
     }
-}
-
-/// The handle of a response.
-pub(crate) fn made(response: &[u8]) -> Result<u32> {
-    let handle = response.get(10..).and_then(|rest| rest.first_chunk());
-    handle
-        .map(|handle| u32::from_be_bytes(*handle))
-        .context("a response without its handle")
 }

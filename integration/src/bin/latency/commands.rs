@@ -1,9 +1,9 @@
 //! The commands that are measured.
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
+use integration::answer;
 use integration::build::{self, Call, Public};
 use integration::codes::{alg, cap, curve, na, oa, rh};
-use integration::wire::{In, Out};
 
 use super::paths::Path;
 
@@ -107,21 +107,19 @@ impl Operation {
                 Ok(INDEX)
             }
             Self::Unseal => {
-                let parent = made(&path.ok(&primary(&Public::ecc_parent()))?)?;
+                let parent = answer::handle(&path.ok(&build::owner_primary(&Public::ecc_parent()))?)?;
                 let sealed = Public::sealed().set(oa::NO_DA).bytes();
                 let sensitive = build::sensitive_create(&[], &[7; 32]);
                 let created = path.ok(&build::create(parent, &sensitive, &sealed, &[], &build::list32(&[])))?;
-                // Behind the header is the size of the parameters.
-                let mut input = In(created.get(14..).unwrap_or_default());
-                let (private, public) = (input.b2()?, input.b2()?);
-                let object = made(&path.ok(&build::load(parent, private, public))?)?;
+                let (private, public) = answer::created(&created)?;
+                let object = answer::handle(&path.ok(&build::load(parent, private, public))?)?;
                 path.ok(&build::flush_context(parent))?;
                 Ok(object)
             }
-            Self::EcdsaSign | Self::Quote => made(&path.ok(&primary(&ecdsa_signer()))?),
+            Self::EcdsaSign | Self::Quote => answer::handle(&path.ok(&build::owner_primary(&ecdsa_signer()))?),
             Self::RsaSign => {
                 let signer = Public::rsa(2048, &[alg::RSASSA, alg::SHA256], oa::SIGN | oa::NO_DA);
-                made(&path.ok(&primary(&signer))?)
+                answer::handle(&path.ok(&build::owner_primary(&signer))?)
             }
             _ => Ok(rh::NULL),
         }
@@ -155,53 +153,21 @@ impl Operation {
                 let pcrs = build::pcrs(alg::SHA256, &[0, 1, 2, 3, 4, 5, 6, 7]);
                 build::quote(handle, &[7; 32], &build::null(), &pcrs)
             }
-            Self::EccPrimary => primary(&ecdsa_signer()),
-            Self::NewRsaPrimary => rsa_primary(2048, &round.to_be_bytes()),
-            Self::SameRsaPrimary => rsa_primary(2048, b"same"),
+            Self::EccPrimary => build::owner_primary(&ecdsa_signer()),
+            Self::NewRsaPrimary => build::rsa_primary(2048, &round.to_be_bytes()),
+            Self::SameRsaPrimary => build::rsa_primary(2048, b"same"),
         }
     }
 
     /// The object that a response made, which has to be flushed.
     pub(crate) fn made(self, response: &[u8]) -> Result<Option<u32>> {
         match self {
-            Self::EccPrimary | Self::NewRsaPrimary | Self::SameRsaPrimary => made(response).map(Some),
+            Self::EccPrimary | Self::NewRsaPrimary | Self::SameRsaPrimary => answer::handle(response).map(Some),
             _ => Ok(None),
         }
     }
 }
 
-/// CreatePrimary of an RSA storage key; other templates are other keys.
-pub(crate) fn rsa_primary(bits: u16, template: &[u8]) -> Call {
-    primary(&Public::rsa_parent(bits).unique(Out::new().b2(template).0))
-}
-
-fn primary(public: &Public) -> Call {
-    let sensitive = build::sensitive_create(&[], &[]);
-    build::create_primary(rh::OWNER, &sensitive, &public.bytes(), &[], &build::list32(&[]))
-}
-
 fn ecdsa_signer() -> Public {
     Public::ecc(curve::P256, &[alg::ECDSA, alg::SHA256], oa::SIGN | oa::NO_DA)
-}
-
-/// The handle of a response.
-pub(crate) fn made(response: &[u8]) -> Result<u32> {
-    let handle = response.get(10..).and_then(|rest| rest.first_chunk());
-    handle
-        .map(|handle| u32::from_be_bytes(*handle))
-        .context("a response without its handle")
-}
-
-/// The response code of a response.
-pub(crate) fn code(response: &[u8]) -> u32 {
-    let code = response.get(6..).and_then(|rest| rest.first_chunk());
-    code.map_or(u32::MAX, |code| u32::from_be_bytes(*code))
-}
-
-/// Fails for a response that is no success.
-pub(crate) fn check(what: &str, response: &[u8]) -> Result<()> {
-    match code(response) {
-        0 => Ok(()),
-        code => bail!("{what} answered {code:#x}"),
-    }
 }

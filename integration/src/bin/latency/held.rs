@@ -14,7 +14,6 @@ use integration::verdict::Verdict;
 use integration::window::{Driver, Window};
 use integration::wire::In;
 
-use super::commands::{check, code, rsa_primary};
 use super::paths::{Path, Route};
 use super::targets::Line;
 
@@ -35,7 +34,7 @@ pub(crate) fn measure(ours: &FilePath, rounds: u32) -> Result<Line> {
     let (mut cancelled, mut before) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let (start, response) = run(window, round, None)?;
-        check("CreatePrimary RSA-3072", &response.bytes)?;
+        answer::check("CreatePrimary RSA-3072", &response.bytes)?;
         held.push(start);
         whole.push(response.after);
         check_and_flush(window, &response.bytes)?;
@@ -45,7 +44,7 @@ pub(crate) fn measure(ours: &FilePath, rounds: u32) -> Result<Line> {
         let pause = Duration::from_millis(u64::from(round % 5) * 7);
         let (start, response) = run(window, rounds + round, Some(pause))?;
         held.push(start);
-        match code(&response.bytes) {
+        match answer::code(&response.bytes) {
             rc::CANCELED => cancelled.push(response.after),
             rc::SUCCESS => {
                 before.push(response.after);
@@ -93,12 +92,12 @@ fn check_and_flush(window: &mut dyn Window, response: &[u8]) -> Result<()> {
     );
     let mut found = Vec::new();
     window.transact(&build::read_public(handle).bytes(), &mut found)?;
-    check("ReadPublic", &found)?;
+    answer::check("ReadPublic", &found)?;
     let found = In(found.get(10..).unwrap_or_default()).b2()?;
     ensure!(found == public, "the TPM has another key: {found:x?} for {public:x?}");
     let mut flushed = Vec::new();
     window.transact(&build::flush_context(handle).bytes(), &mut flushed)?;
-    check("FlushContext", &flushed)
+    answer::check("FlushContext", &flushed)
 }
 
 struct Response {
@@ -109,7 +108,7 @@ struct Response {
 
 /// Runs CreatePrimary; cancels it after a pause. Returns how long the write to START held us, and the response.
 fn run(window: &mut dyn Window, template: u32, cancel: Option<Duration>) -> Result<(Duration, Response)> {
-    let command = rsa_primary(BITS, &template.to_be_bytes()).bytes();
+    let command = build::rsa_primary(BITS, &template.to_be_bytes()).bytes();
     window.begin()?;
     window.fill(&command)?;
     let mut begun = Instant::now();

@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
+use integration::answer;
 
-use commands::{Operation, check};
+use commands::Operation;
 use floors::Floor;
 use paths::{Path, Route};
 use placement::{Machine, Placement};
@@ -29,6 +30,7 @@ use summary::Results;
 
 /// Commands of a path that follow each other before the next path has its turn.
 const BLOCK: u32 = 100;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo xtask bench latency",
@@ -223,7 +225,7 @@ impl Run {
                 std::thread::sleep(pause);
             }
             let (time, response) = path.run(&command)?;
-            check(operation.name(), response)?;
+            answer::check(operation.name(), response)?;
             if let Some(object) = operation.made(response)? {
                 path.ok(&integration::build::flush_context(object))?;
             }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use crb_interface::frontend::Frontend;
 use crb_interface::layout::{CONFIG_CONTROL, STAGING_SIZE};
 use crb_interface::{Action, Control, Crb, SharedMemory};
+use integration::answer;
 use integration::build::{self, Call};
 use integration::daemon::Daemon;
 use integration::engine::Engine;
@@ -17,8 +18,6 @@ use vhost::vhost_user::message::{
     VhostUserConfigFlags, VhostUserHeaderFlag, VhostUserProtocolFeatures, VhostUserVirtioFeatures,
 };
 use vhost::vhost_user::{Frontend as Connection, VhostUserFrontend};
-
-use super::commands::check;
 
 /// A way that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -167,7 +166,7 @@ impl Path {
     pub(crate) fn ok(&mut self, call: &Call) -> Result<Vec<u8>> {
         let name = self.route.name();
         let (_, response) = self.run(&call.bytes())?;
-        check(&format!("command {:#x} over {name}", call.code), response)?;
+        answer::check(&format!("command {:#x} over {name}", call.code), response)?;
         Ok(response.to_vec())
     }
 }
