@@ -11,6 +11,8 @@ use std::os::unix::net::UnixStream;
 use anyhow::{Context, Result, bail, ensure};
 use crb_interface::frontend::Frontend;
 
+use crate::window::Window;
+
 /// The slot that the device must have: `-device x-pci-proxy-dev,addr=10`.
 const SLOT: u32 = 0x10;
 /// Bytes of the device's memory, a power of two that holds the window.
@@ -32,30 +34,18 @@ mod message {
     pub(super) const MOST: usize = 256;
 }
 
-/// What a guest's accesses reach.
-pub trait Window {
-    /// A read of 1–8 bytes.
-    fn read(&self, offset: u64, data: &mut [u8]);
-    /// A write of 1–8 bytes.
-    fn write(&self, offset: u64, data: &[u8]);
+/// A window in a machine that can be reset.
+pub trait Device: Window {
     /// The machine is reset.
     ///
     /// # Errors
-    /// It cannot be done.
-    fn reset(&self) -> Result<()>;
+    /// The TPM could not be told now; the machine may go on all the same.
+    fn reset(&mut self) -> Result<()>;
 }
 
-impl Window for Frontend {
-    fn read(&self, offset: u64, data: &mut [u8]) {
-        self.read(offset, data);
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) {
-        self.write(offset, data);
-    }
-
-    fn reset(&self) -> Result<()> {
-        Ok(self.reset()?)
+impl Device for Frontend {
+    fn reset(&mut self) -> Result<()> {
+        Ok(Self::reset(self)?)
     }
 }
 
@@ -110,10 +100,10 @@ fn execute(command: &str, arguments: &str) -> String {
 /// QEMU goes on after a reset of the machine, of which there is one at its start.
 ///
 /// # Errors
-/// QEMU says what is not understood, or the window cannot be reset.
+/// QEMU says what is not understood, or whoever plays the registers is gone.
 pub fn serve(
     mut qemu: UnixStream,
-    window: &impl Window,
+    device: &mut impl Device,
     base: u64,
     mut after_reset: impl FnMut() -> Result<()>,
 ) -> Result<()> {
@@ -147,18 +137,18 @@ pub fn serve(
             message::CONFIG_WRITE => 0,
             message::MEMORY_READ => {
                 let mut data = [0; 8];
-                window.read(offset, data.get_mut(..len).unwrap_or_default());
+                device.read(offset, data.get_mut(..len).unwrap_or_default())?;
                 u64::from_le_bytes(data)
             }
             message::MEMORY_WRITE => {
-                window.write(
-                    offset,
-                    body.get(8..).and_then(|value| value.get(..len)).unwrap_or_default(),
-                );
+                let value = body.get(8..).and_then(|value| value.get(..len));
+                device.write(offset, value.unwrap_or_default())?;
                 0
             }
             message::RESET => {
-                window.reset()?;
+                if let Err(error) = device.reset() {
+                    eprintln!("the TPM is told of the reset when it is back: {error:#}");
+                }
                 hidden = true;
                 reset = true;
                 0
@@ -186,27 +176,30 @@ const fn probed(register: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
     use super::*;
 
     /// Writes down what it is asked; reads as its offset.
     #[derive(Default)]
-    struct Recorder(RefCell<Vec<String>>);
+    struct Recorder(Vec<String>);
 
     impl Window for Recorder {
-        fn read(&self, offset: u64, data: &mut [u8]) {
-            self.0.borrow_mut().push(format!("read {offset:#x} {}", data.len()));
+        fn read(&mut self, offset: u64, data: &mut [u8]) -> Result<()> {
+            self.0.push(format!("read {offset:#x} {}", data.len()));
             data.fill(offset as u8);
-        }
-
-        fn write(&self, offset: u64, data: &[u8]) {
-            self.0.borrow_mut().push(format!("write {offset:#x} {data:x?}"));
-        }
-
-        fn reset(&self) -> Result<()> {
-            self.0.borrow_mut().push("reset".to_owned());
             Ok(())
+        }
+
+        fn write(&mut self, offset: u64, data: &[u8]) -> Result<()> {
+            self.0.push(format!("write {offset:#x} {data:x?}"));
+            Ok(())
+        }
+    }
+
+    impl Device for Recorder {
+        /// The TPM cannot be told, which the machine must survive.
+        fn reset(&mut self) -> Result<()> {
+            self.0.push("reset".to_owned());
+            bail!("nobody is there")
         }
     }
 
@@ -233,13 +226,13 @@ mod tests {
     fn qemu_finds_memory_and_the_guest_an_empty_slot() {
         let (mut qemu, ours) = UnixStream::pair().unwrap();
         let server = std::thread::spawn(move || {
-            let (window, mut resets) = (Recorder::default(), 0);
-            serve(ours, &window, 0xFED4_0000, || {
+            let (mut window, mut resets) = (Recorder::default(), 0);
+            serve(ours, &mut window, 0xFED4_0000, || {
                 resets += 1;
                 Ok(())
             })
             .unwrap();
-            (window.0.into_inner(), resets)
+            (window.0, resets)
         });
         let config = |register: u32| [register.to_le_bytes(), [0; 4], 4u32.to_le_bytes()].concat();
         send(&mut qemu, message::SYNC_SYSTEM_MEMORY, &[0; 192]);

@@ -39,11 +39,11 @@ fn main() -> Result<()> {
     }
     let monitor =
         UnixListener::bind(&args.monitor).with_context(|| format!("cannot listen on {}", args.monitor.display()))?;
-    let frontend = Frontend::connect(FrontendConfig::new(args.socket_path))?;
+    let mut frontend = Frontend::connect(FrontendConfig::new(args.socket_path))?;
     let qemu = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     println!("READY");
     let mut connection = None;
-    proxy::serve(qemu, &frontend, base.into(), || {
+    proxy::serve(qemu, &mut frontend, base.into(), || {
         let stream = match &mut connection {
             Some(stream) => stream,
             empty => empty.insert(accept(&monitor)?),
