@@ -74,7 +74,11 @@ fn run(args: &Args) -> Result<ExitCode> {
         match end? {
             End::Off | End::Halted => return Ok(ExitCode::SUCCESS),
             // A new machine is the simplest reset; the TPM is told, and stays.
-            End::Reset => tpm.reset()?,
+            End::Reset => {
+                if let Err(error) = tpm.reset() {
+                    tracing::warn!(%error, "the TPM is told of the reset when its process is back");
+                }
+            }
         }
     }
 }
