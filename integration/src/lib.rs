@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod differences;
 pub mod engine;
 pub mod generate;
+pub mod held;
 pub mod keys;
 pub mod kills;
 mod patch;
