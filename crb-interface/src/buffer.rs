@@ -8,6 +8,10 @@ use crate::memory::Memory;
 const HEADER_SIZE: usize = 10;
 /// The words of it that commandSize is in, in bytes.
 const SIZED: usize = 8;
+/// Bytes of a data buffer that are wiped whether they were used or not: most commands and responses have no more.
+const ALWAYS_WIPED: usize = 512;
+const READY: u32 = State::Ready as u32;
+const RECEPTION: u32 = State::Reception as u32;
 
 impl<M: Memory> Crb<M> {
     /// Writes to a data buffer; `at` is the offset into the window.
@@ -18,26 +22,65 @@ impl<M: Memory> Crb<M> {
         }
     }
 
-    /// Writes bytes of a command that others of the same locality came before. False, and nothing is done, when
-    /// [`Crb::write`] has to have a say. Needs no lock: should the command be started or given up by another vCPU at the
-    /// same time, the bytes are in the buffer that they were written to, where a guest may put what it likes.
+    /// Writes bytes of a command, as far as that takes no lock; also what a guest writes that changes nothing. False, and nothing
+    /// is done, when [`Crb::write`] has to have a say. Should the command be started or given up by another vCPU at the same
+    /// time, the bytes are in the buffer that they were written to, where a guest may put what it likes.
     #[must_use]
     pub fn write_on(&self, offset: u64, data: &[u8]) -> bool {
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
-        let Ok(locality) = u8::try_from(at / PAGE) else {
+        let Ok(locality @ ..4) = u8::try_from(at / PAGE) else {
             return false;
         };
-        let in_page = at % PAGE;
-        let writes = locality < 4
-            && self.exists(locality)
-            && in_page >= DATA_BUFFER as usize
-            && data.len() <= PAGE.saturating_sub(in_page)
-            && self.active() == Some(locality)
-            && self.state() == State::Reception;
-        if writes {
-            self.memory.copy_in(at, data);
+        let Some(in_buffer) = (at % PAGE).checked_sub(DATA_BUFFER as usize) else {
+            return self.clears_nothing(at % PAGE, data);
+        };
+        let end = in_buffer.saturating_add(data.len());
+        if end > DATA_BUFFER_SIZE || !self.exists(locality) || !self.is_active(locality) || !self.is_receiving() {
+            return false;
         }
-        writes
+        self.will_use(end);
+        self.memory.copy_in(at, data);
+        true
+    }
+
+    /// Whether this clears a TPM_CRB_CTRL_CANCEL that is clear, as a driver does before each command.
+    fn clears_nothing(&self, in_page: usize, data: &[u8]) -> bool {
+        in_page == layout::CTRL_CANCEL as usize && *data == [0; 4] && !self.cancel_requested()
+    }
+
+    /// Whether a command is being received, perhaps since just now.
+    fn is_receiving(&self) -> bool {
+        if self.executing() {
+            return false;
+        }
+        match self.memory.load(layout::STATE) {
+            RECEPTION => true,
+            // In one step: it may be given up at the same time.
+            READY => {
+                let received = |state| if state == READY { RECEPTION } else { state };
+                self.memory.update(layout::STATE, received) == READY
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes that the data buffer will not be empty up to there.
+    pub(crate) fn will_use(&self, end: usize) {
+        if end <= ALWAYS_WIPED {
+            return;
+        }
+        let end = u32::try_from(end.next_multiple_of(ALWAYS_WIPED)).unwrap_or(u32::MAX);
+        if end > self.memory.load(layout::USED) {
+            self.memory.update(layout::USED, |used| used.max(end));
+        }
+    }
+
+    /// Empties the data buffer of the locality that has the TPM.
+    pub(crate) fn wipe_buffer(&self, locality: u8) {
+        let used = usize::try_from(self.memory.load(layout::USED)).unwrap_or(DATA_BUFFER_SIZE);
+        self.memory
+            .wipe(buffer(locality), used.clamp(ALWAYS_WIPED, DATA_BUFFER_SIZE));
+        self.memory.store(layout::USED, 0);
     }
 
     /// Copies the command that is to be executed into `out`, once: whatever the guest does to the window afterwards has
@@ -69,6 +112,7 @@ impl<M: Memory> Crb<M> {
         let response = response.get(..STAGING_SIZE).unwrap_or(response);
         let first = response.get(..DATA_BUFFER_SIZE).unwrap_or(response);
         self.prepare(buffer(locality), first.len());
+        self.will_use(first.len());
         self.memory.copy_in(buffer(locality), first);
         if response.len() > DATA_BUFFER_SIZE {
             self.memory.copy_in(layout::RESPONSE, response);
@@ -150,6 +194,7 @@ impl<M: Memory> Crb<M> {
             self.memory.copy_out(layout::RESPONSE.saturating_add(from), chunk);
         }
         // What is behind the last chunk reads 0.
+        self.will_use(DATA_BUFFER_SIZE);
         self.memory.copy_in(buffer(locality), &chunk);
         self.store_len(layout::RESPONSE_SHOWN, from.saturating_add(count));
     }
@@ -192,6 +237,60 @@ mod tests {
     use super::*;
     use crate::crb::Config;
     use crate::memory::LocalMemory;
+
+    #[test]
+    fn nothing_stays_in_a_buffer() {
+        let crb = Crb::new(LocalMemory::default(), Config::default());
+        crb.reset();
+        for len in [10, 511, 512, 513, 1024, 1025, DATA_BUFFER_SIZE, STAGING_SIZE] {
+            for responds in [false, true] {
+                crb.write(layout::LOC_CTRL, &[1]);
+                crb.write(layout::CTRL_REQ, &[1]);
+                if responds {
+                    crb.write(DATA_BUFFER, &[0x80, 1, 0, 0, 0, 10, 0, 0, 1, 0x7B]);
+                    crb.write(layout::CTRL_START, &[1]);
+                    crb.complete(&vec![7; len]);
+                    // The next chunk, if there is one.
+                    crb.write(layout::CTRL_START, &[4]);
+                } else {
+                    for at in (0..len.min(DATA_BUFFER_SIZE) as u64).step_by(8) {
+                        let rest = (DATA_BUFFER_SIZE as u64 - at).min(8) as usize;
+                        assert!(crb.write_on(DATA_BUFFER + at, &[7; 8][..rest]));
+                    }
+                }
+                crb.write(layout::LOC_CTRL, &[2]);
+                let mut left = [1; DATA_BUFFER_SIZE];
+                crb.read(DATA_BUFFER, &mut left);
+                assert!(left.iter().all(|byte| *byte == 0), "{len} bytes, {responds}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_needs_no_lock_is_done_without() {
+        let crb = Crb::new(LocalMemory::default(), Config::default());
+        crb.reset();
+        // Nobody has the TPM.
+        assert!(!crb.write_on(DATA_BUFFER, &[1]));
+        crb.write(layout::LOC_CTRL, &[1]);
+        assert!(!crb.write_on(DATA_BUFFER, &[1]), "Idle");
+        crb.write(layout::CTRL_REQ, &[1]);
+        assert!(crb.write_on(DATA_BUFFER, &[1]) && crb.state() == State::Reception);
+        assert!(crb.write_on(DATA_BUFFER + 3960, &[1; 8]) && !crb.write_on(DATA_BUFFER + 3961, &[1; 8]));
+        assert!(
+            !crb.write_on(PAGE as u64 + DATA_BUFFER, &[1]),
+            "locality 1 has not the TPM"
+        );
+        assert!(!crb.write_on(4 * PAGE as u64 + DATA_BUFFER, &[1]) && !crb.write_on(u64::MAX, &[1]));
+        assert!(crb.write_on(layout::CTRL_CANCEL, &[0; 4]));
+        assert!(!crb.write_on(layout::CTRL_CANCEL, &[1, 0, 0, 0]) && !crb.write_on(layout::CTRL_START, &[0; 4]));
+        crb.write(layout::CTRL_START, &[1]);
+        assert!(!crb.write_on(DATA_BUFFER, &[1]), "Execution");
+        crb.write(layout::CTRL_CANCEL, &[1]);
+        assert!(!crb.write_on(layout::CTRL_CANCEL, &[0; 4]));
+        crb.complete(&[0; 10]);
+        assert!(!crb.write_on(DATA_BUFFER, &[1]), "Completion");
+    }
 
     #[test]
     fn a_process_that_dies_leaves_no_command_behind() {

@@ -269,7 +269,7 @@ impl<M: Memory> Crb<M> {
         if register == layout::LOC_CTRL {
             return self.write_loc_ctrl(locality, value, actions);
         }
-        if self.active() != Some(locality) {
+        if !self.is_active(locality) {
             return;
         }
         match register {
@@ -348,6 +348,9 @@ impl<M: Memory> Crb<M> {
 
     /// To Idle, whatever was in the buffers forgotten.
     pub(crate) fn go_idle(&self) {
+        if self.memory.load(layout::STATE) == State::Idle as u32 {
+            return;
+        }
         self.discard();
         self.set_state(State::Idle);
         self.broadcast(layout::CTRL_STS, ctrl_sts::IDLE);
@@ -407,14 +410,18 @@ impl<M: Memory> Crb<M> {
 
     /// Reads a register that is the same in every locality; 0 where there is none.
     pub(crate) fn common(&self, register: u64) -> u32 {
-        (0..layout::LOCALITIES)
-            .find(|locality| self.exists(*locality))
-            .map_or(0, |locality| self.memory.load(at(locality, register)))
+        let first = self.config.localities & layout::ALL_LOCALITIES;
+        match u8::try_from(first.trailing_zeros()) {
+            Ok(locality @ ..layout::LOCALITIES) => self.memory.load(at(locality, register)),
+            _ => 0,
+        }
     }
 
     /// Writes a register that is the same in every locality.
     pub(crate) fn broadcast(&self, register: u64, value: u32) {
-        for locality in (0..layout::LOCALITIES).filter(|locality| self.exists(*locality)) {
+        // Once: the compiler would have to look again after each store.
+        let localities = self.config.localities;
+        for locality in (0..layout::LOCALITIES).filter(|locality| localities & (1 << locality) != 0) {
             self.memory.store(at(locality, register), value);
         }
     }

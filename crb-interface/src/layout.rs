@@ -156,6 +156,8 @@ pub mod int {
     pub const ALL: u32 = 0x1F;
 }
 
+/// Bits of all localities.
+pub(crate) const ALL_LOCALITIES: u8 = (1 << LOCALITIES) - 1;
 /// Bytes of each staging buffer: the largest command and response.
 pub const STAGING_SIZE: usize = 0x2000;
 /// The interface's own words.
@@ -176,6 +178,8 @@ pub(crate) const RESPONSE_SHOWN: usize = 0x508C;
 pub(crate) const HASH_LEN: usize = 0x5090;
 /// Bits of the localities that the guest has; 0 for those of [`crate::Config::default`].
 pub(crate) const LOCALITY_MASK: usize = 0x5094;
+/// Bytes of the data buffer of the locality that has the TPM, from its beginning, of which some may not be 0.
+pub(crate) const USED: usize = 0x5098;
 /// [`MAGIC_VALUE`]: tells the TPM's side which of the regions that it is given is the window.
 pub(crate) const MAGIC: usize = 0x50C0;
 /// "CRB" and the version of everything behind the guest's pages.

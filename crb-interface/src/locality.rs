@@ -18,6 +18,13 @@ impl<M: Memory> Crb<M> {
         u8::try_from((state & loc_state::ACTIVE_MASK) >> loc_state::ACTIVE_SHIFT).ok()
     }
 
+    /// Whether this locality, which exists, has the TPM. Looks into its own page alone.
+    pub(crate) fn is_active(&self, locality: u8) -> bool {
+        const SHOWN: u32 = loc_state::ASSIGNED | loc_state::ACTIVE_MASK;
+        let active = loc_state::ASSIGNED | u32::from(locality).wrapping_shl(loc_state::ACTIVE_SHIFT);
+        self.memory.load(at(locality, layout::LOC_STATE)) & SHOWN == active
+    }
+
     /// Shows the TPM's established flag in tpmEstablished, which is the other way round. No command may be executing.
     pub fn set_established(&self, established: bool) {
         let bit = if established { 0 } else { loc_state::ESTABLISHED };
@@ -106,7 +113,7 @@ impl<M: Memory> Crb<M> {
             return;
         }
         let owner = self.memory.load(layout::OWNER);
-        if self.active() == Some(locality) {
+        if self.is_active(locality) {
             let next = highest(owner & owner::REQUESTS);
             if let Some(next) = next {
                 self.memory.update(layout::OWNER, |owner| owner & !bit(next));
@@ -142,8 +149,7 @@ impl<M: Memory> Crb<M> {
     fn assign(&self, locality: Option<u8>) {
         let before = self.active();
         if let Some(before) = before {
-            self.memory
-                .wipe(page(before).saturating_add(DATA_BUFFER as usize), DATA_BUFFER_SIZE);
+            self.wipe_buffer(before);
             // Who has the TPM was not seized.
             self.memory.store(at(before, layout::LOC_STS), 0);
             self.go_idle();
@@ -259,9 +265,10 @@ impl<M: Memory> Crb<M> {
             self.memory.store(layout::HASH_LEN, len.max(end));
             return true;
         }
-        if self.active() != Some(locality) {
+        if !self.is_active(locality) {
             return false;
         }
+        self.will_use(end_in_buffer);
         match self.state() {
             State::Ready => {
                 self.set_state(State::Reception);

@@ -58,6 +58,14 @@ pub trait Memory {
 
     /// Copies bytes out; zeros for what lies past the end.
     fn copy_out(&self, offset: usize, out: &mut [u8]) {
+        // As most accesses of a guest are.
+        if let ([first, second], []) = out.as_chunks_mut()
+            && offset.is_multiple_of(WORD)
+            && let Some([low, high, ..]) = self.words().get(offset / WORD..)
+        {
+            (*first, *second) = (read(Some(low)), read(Some(high)));
+            return;
+        }
         if !are_words(offset, out) {
             return copy_ragged_out(self.words_from(offset), offset, out);
         }
@@ -69,6 +77,14 @@ pub trait Memory {
 
     /// Copies bytes in; what lies past the end is dropped.
     fn copy_in(&self, offset: usize, data: &[u8]) {
+        if let ([first, second], []) = data.as_chunks()
+            && offset.is_multiple_of(WORD)
+            && let Some([low, high, ..]) = self.words().get(offset / WORD..)
+        {
+            low.store(u32::from_ne_bytes(*first), Ordering::Relaxed);
+            high.store(u32::from_ne_bytes(*second), Ordering::Relaxed);
+            return;
+        }
         if !are_words(offset, data) {
             return copy_ragged_in(self.words_from(offset), offset, data);
         }

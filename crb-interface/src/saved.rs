@@ -1,7 +1,9 @@
 //! The interface as bytes, to go on elsewhere.
 
 use crate::crb::{Crb, at, owner};
-use crate::layout::{CTRL_START, LOCALITIES, MAGIC, MAGIC_VALUE, MEMORY_SIZE, OWNER, QUEUE_DESCRIPTORS, STATE};
+use crate::layout::{
+    CTRL_START, DATA_BUFFER_SIZE, LOCALITIES, MAGIC, MAGIC_VALUE, MEMORY_SIZE, OWNER, QUEUE_DESCRIPTORS, STATE,
+};
 use crate::memory::Memory;
 
 /// Bytes of a saved interface: the version, the guest's pages with the interface's own words, and the staging buffers. The
@@ -49,6 +51,7 @@ impl<M: Memory> Crb<M> {
             self.memory.store(at(locality, CTRL_START), 0);
         }
         self.show_localities();
+        self.will_use(DATA_BUFFER_SIZE);
         true
     }
 }
