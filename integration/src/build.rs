@@ -44,6 +44,19 @@ impl Auth {
         }
     }
 
+    /// The same with a session that is bound to that entity.
+    #[must_use]
+    pub fn bound(handle: u32, attributes: u8, auth: &[u8]) -> Self {
+        Self::Session {
+            handle,
+            attributes,
+            auth: auth.to_vec(),
+            auth_after: None,
+            bound: true,
+            plain: false,
+        }
+    }
+
     /// A password.
     #[must_use]
     pub fn password(password: &[u8]) -> Self {

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Generator;
 use super::model::{Blob, Object, Role, Saved};
-use crate::build::{self, Auth, Public};
+use crate::build::{self, Auth, Call, Public};
 use crate::client::Tpm;
 use crate::codes::{alg, curve, oa, rh, sa};
 use crate::keys::Key;
@@ -181,17 +181,7 @@ impl Generator {
                 let duplicate = Out::new().b2(&key.sensitive).0;
                 let call = build::import(parent.handle, &[], &public, &duplicate, &[], &build::null());
                 let call = self.with_values(call);
-                let answer = self.send(tpm, call)?;
-                if answer.rc == 0 {
-                    let (parent, private) = (parent.handle, answer.first()?);
-                    self.model.blobs.push(Blob {
-                        parent,
-                        private,
-                        public,
-                        auth: vec![],
-                        role,
-                    });
-                }
+                self.imported(tpm, call, parent.handle, public, role)?;
             }
             (1, _) => {
                 let hierarchy = self.hierarchy_handle();
@@ -263,15 +253,19 @@ impl Generator {
         let (key, blob, seed) = (input.b2()?.to_vec(), input.b2()?.to_vec(), input.b2()?.to_vec());
         let call = build::import(parent.handle, &key, &area, &blob, &seed, &cipher);
         let call = self.with_values(call);
+        self.imported(tpm, call, parent.handle, area, Role::Sealed)
+    }
+
+    /// Import: what was imported can be loaded.
+    fn imported(&mut self, tpm: &mut Tpm, call: Call, parent: u32, public: Vec<u8>, role: Role) -> Result<()> {
         let answer = self.send(tpm, call)?;
         if answer.rc == 0 {
-            let (parent, private) = (parent.handle, answer.first()?);
             self.model.blobs.push(Blob {
                 parent,
-                private,
-                public: area,
+                private: answer.first()?,
+                public,
                 auth: vec![],
-                role: Role::Sealed,
+                role,
             });
         }
         Ok(())

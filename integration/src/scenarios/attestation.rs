@@ -159,46 +159,16 @@ pub(super) fn certifying(tpm: &mut Tpm) -> Result<()> {
         ))?;
     }
     tpm.step("not this creation");
-    tpm.run(build::certify_creation(
-        rh::NULL,
-        object,
-        b"nonce",
-        &hash,
-        &null(),
-        &ticket,
-    ))?;
-    tpm.run(build::certify_creation(
-        signer,
-        parent,
-        b"nonce",
-        &hash,
-        &null(),
-        &ticket,
-    ))?;
-    tpm.run(build::certify_creation(
-        signer,
-        object,
-        b"nonce",
-        &[1; 32],
-        &null(),
-        &ticket,
-    ))?;
-    tpm.run(build::certify_creation(
-        signer,
-        object,
-        b"nonce",
-        &hash,
-        &null(),
-        &null_ticket(st::CREATION),
-    ))?;
-    tpm.run(build::certify_creation(
-        signer,
-        object,
-        b"nonce",
-        &hash,
-        &null(),
-        &null_ticket(st::VERIFIED),
-    ))?;
+    let other = [1; 32];
+    for (signer, object, hash, ticket) in [
+        (rh::NULL, object, &hash[..], &ticket),
+        (signer, parent, &hash, &ticket),
+        (signer, object, &other, &ticket),
+        (signer, object, &hash, &null_ticket(st::CREATION)),
+        (signer, object, &hash, &null_ticket(st::VERIFIED)),
+    ] {
+        tpm.run(build::certify_creation(signer, object, b"nonce", hash, &null(), ticket))?;
+    }
     Ok(())
 }
 

@@ -111,35 +111,16 @@ pub(super) fn signed(tpm: &mut Tpm) -> Result<()> {
         }
         tpm.step("a signature over something else");
         let signature = sign(&[], 0, &[], b"other")?;
-        tpm.run(build::policy_signed(key, session, &[], &[], b"ref", 0, &signature))?;
-        tpm.run(build::policy_signed(
-            key,
-            session,
-            &[],
-            &[],
-            b"ref",
-            0,
-            &build::signature_hmac(&[1; 32]),
-        ))?;
-        tpm.run(build::policy_signed(key, session, &[], &[], b"ref", 0, &build::null()))?;
-        tpm.run(build::policy_signed(
-            0x8000_0002,
-            session,
-            &[],
-            &[],
-            b"ref",
-            0,
-            &signature,
-        ))?;
-        tpm.run(build::policy_signed(
-            rh::OWNER,
-            session,
-            &[],
-            &[],
-            b"ref",
-            0,
-            &signature,
-        ))?;
+        let mac = build::signature_hmac(&[1; 32]);
+        for (key, signature) in [
+            (key, &signature),
+            (key, &mac),
+            (key, &build::null()),
+            (0x8000_0002, &signature),
+            (rh::OWNER, &signature),
+        ] {
+            tpm.run(build::policy_signed(key, session, &[], &[], b"ref", 0, signature))?;
+        }
         flush(tpm, &[session])?;
     }
     tpm.step("an HMAC key");
@@ -178,38 +159,12 @@ pub(super) fn tickets(tpm: &mut Tpm) -> Result<()> {
     tpm.fails(build::policy_ticket(other, &timeout, &[1; 32], b"ref", &owner, &ticket))?;
     tpm.fails(build::policy_ticket(other, &[0; 8], &[], b"ref", &owner, &ticket))?;
     tpm.fails(build::policy_ticket(other, &[], &[], b"ref", &owner, &ticket))?;
-    tpm.fails(build::policy_ticket(
-        other,
-        &timeout,
-        &[],
-        b"ref",
-        &rh::PLATFORM.to_be_bytes(),
-        &ticket,
-    ))?;
-    tpm.fails(build::policy_ticket(
-        other,
-        &timeout,
-        &[],
-        b"ref",
-        &owner,
-        &build::null_ticket(st::AUTH_SECRET),
-    ))?;
-    tpm.fails(build::policy_ticket(
-        other,
-        &timeout,
-        &[],
-        b"ref",
-        &owner,
-        &build::null_ticket(st::AUTH_SIGNED),
-    ))?;
-    tpm.fails(build::policy_ticket(
-        other,
-        &timeout,
-        &[],
-        b"ref",
-        &owner,
-        &build::null_ticket(st::HASHCHECK),
-    ))?;
+    let platform = rh::PLATFORM.to_be_bytes();
+    tpm.fails(build::policy_ticket(other, &timeout, &[], b"ref", &platform, &ticket))?;
+    for tag in [st::AUTH_SECRET, st::AUTH_SIGNED, st::HASHCHECK] {
+        let ticket = build::null_ticket(tag);
+        tpm.fails(build::policy_ticket(other, &timeout, &[], b"ref", &owner, &ticket))?;
+    }
     let trial = tpm.start(&Options::trial())?;
     tpm.run(build::policy_ticket(trial, &timeout, &[], b"ref", &owner, &ticket))?;
     Ok(())
@@ -240,35 +195,15 @@ pub(super) fn authorize(tpm: &mut Tpm) -> Result<()> {
     tpm.ok(build::policy_restart(session))?;
     tpm.ok(build::policy_auth_value(session))?;
     tpm.fails(build::policy_authorize(session, &approved, b"other", &name, &ticket))?;
-    tpm.fails(build::policy_authorize(
-        session,
-        &approved,
-        b"ref",
-        &name,
-        &build::null_ticket(st::VERIFIED),
-    ))?;
-    tpm.fails(build::policy_authorize(
-        session,
-        &approved,
-        b"ref",
-        &name,
-        &build::null_ticket(st::HASHCHECK),
-    ))?;
-    tpm.fails(build::policy_authorize(
-        session,
-        &approved,
-        b"ref",
-        &name[..20],
-        &ticket,
-    ))?;
-    tpm.fails(build::policy_authorize(session, &approved, b"ref", &[], &ticket))?;
-    tpm.fails(build::policy_authorize(
-        session,
-        &approved,
-        b"ref",
-        &[0xFF; 34],
-        &ticket,
-    ))?;
+    for (name, ticket) in [
+        (&name[..], &build::null_ticket(st::VERIFIED)),
+        (&name, &build::null_ticket(st::HASHCHECK)),
+        (&name[..20], &ticket),
+        (&[], &ticket),
+        (&[0xFF; 34], &ticket),
+    ] {
+        tpm.fails(build::policy_authorize(session, &approved, b"ref", name, ticket))?;
+    }
     tpm.step("in a trial");
     let trial = tpm.start(&Options::trial())?;
     tpm.run(build::policy_authorize(

@@ -166,17 +166,7 @@ pub(super) fn hmac_authorization(tpm: &mut Tpm) -> Result<()> {
     flush(tpm, &[session, key])?;
     tpm.step("bound to the entity it authorizes, and to another");
     let session = tpm.start(&Options::hmac().bound(INDEX, b"index"))?;
-    let bound = |attributes| {
-        let auth = b"index".to_vec();
-        Auth::Session {
-            handle: session,
-            attributes,
-            auth,
-            auth_after: None,
-            bound: true,
-            plain: false,
-        }
-    };
+    let bound = |attributes| Auth::bound(session, attributes, b"index");
     tpm.ok(read(bound(KEEP)))?;
     tpm.fails(read(Auth::session(session, KEEP, b"index")))?;
     tpm.step("writing changes the name, and with it the binding");
@@ -292,16 +282,7 @@ pub(super) fn encryption(tpm: &mut Tpm) -> Result<()> {
     }
     tpm.step("a bound session encrypts with the authValue, too");
     let session = tpm.start(&Options::hmac().cipher(Cipher::Aes(128)).bound(INDEX, b"index"))?;
-    let (auth, attributes) = (b"index".to_vec(), KEEP | sa::ENCRYPT);
-    let bound = Auth::Session {
-        handle: session,
-        attributes,
-        auth,
-        auth_after: None,
-        bound: true,
-        plain: false,
-    };
-    tpm.ok(read(bound))?;
+    tpm.ok(read(Auth::bound(session, KEEP | sa::ENCRYPT, b"index")))?;
     Ok(())
 }
 
