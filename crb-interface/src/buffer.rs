@@ -1,8 +1,9 @@
 //! Commands into the interface and responses out of it, whole or in chunks (PTP 6.5.3.9; 1.07 for chunks).
 
-use crate::crb::{Crb, State, at, owner, page};
-use crate::layout::{self, DATA_BUFFER, DATA_BUFFER_SIZE, PAGE, STAGING_SIZE, int};
+use crate::crb::{Crb, State, owner, page};
+use crate::layout::{self, DATA_BUFFER, DATA_BUFFER_SIZE, PAGE, STAGING_SIZE};
 use crate::memory::Memory;
+use crate::registers::{CtrlStart, IntSts};
 
 /// Bytes of a command's header: tag, size, code.
 const HEADER_SIZE: usize = 10;
@@ -120,9 +121,9 @@ impl<M: Memory> Crb<M> {
         self.store_len(layout::RESPONSE_LEN, response.len());
         self.store_len(layout::RESPONSE_SHOWN, first.len());
         self.set_state(State::Completion);
-        self.interrupt(int::START);
+        self.interrupt(IntSts::START);
         if self.release_window() {
-            self.memory.store(at(locality, layout::CTRL_START), 0);
+            self.set_register(locality, CtrlStart::empty());
         }
     }
 
@@ -138,7 +139,7 @@ impl<M: Memory> Crb<M> {
     /// that died after it gave the window back may not have come to show it.
     pub fn reclaim(&self, response: &[u8]) {
         self.complete(response);
-        self.broadcast(layout::CTRL_START, 0);
+        self.broadcast(CtrlStart::empty());
     }
 
     /// Whether the monitor's side waits for a signal of queue 0 rather than by spinning. Asked after
@@ -304,10 +305,13 @@ mod tests {
             if given_back {
                 // All of `complete`, but for its last step.
                 crb.complete(b"\x80\x01\0\0\0\x0a\0\0\0\0");
-                crb.broadcast(layout::CTRL_START, 1);
+                crb.broadcast(CtrlStart::START);
             }
             crb.reclaim(b"\x80\x01\0\0\0\x0a\0\0\x01\x01");
-            assert_eq!((crb.state(), crb.common(layout::CTRL_START)), (State::Completion, 0));
+            assert_eq!(
+                (crb.state(), crb.common::<CtrlStart>()),
+                (State::Completion, CtrlStart::empty())
+            );
             let mut response = [0; 10];
             crb.read(DATA_BUFFER, &mut response);
             assert_eq!(response[8..] == [0, 0], given_back);

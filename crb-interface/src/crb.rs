@@ -1,7 +1,10 @@
 //! The state machine (PTP 6.5.3.11) and the dispatch of accesses.
 
-use crate::layout::{self, DATA_BUFFER, PAGE, WINDOW_SIZE, ctrl_req, ctrl_start, ctrl_sts, int, intf_id, loc_state};
+use crate::layout::{self, DATA_BUFFER, PAGE, WINDOW_SIZE};
 use crate::memory::{Memory, copy_bytes};
+use crate::registers::{
+    CtrlCancel, CtrlReq, CtrlStart, CtrlSts, IntEnable, IntSts, IntfId, LocCtrl, LocState, Register,
+};
 
 /// Who may change the window, one word: while [`EXECUTING`] is set that is the TPM's side, else the monitor's.
 ///
@@ -159,18 +162,14 @@ impl<M: Memory> Crb<M> {
         self.memory.wipe(layout::COMMAND, staging);
         self.memory.store(layout::HASH_LEN, u32::MAX);
         self.show_localities();
-        let mut id = intf_id::TYPE_CRB
-            | intf_id::VERSION_CRB
-            | intf_id::IDLE_BYPASS
-            | intf_id::XFER_64
-            | intf_id::CAP_CRB
-            | intf_id::SELECTOR_CRB;
-        if self.config.localities & !1 != 0 {
-            id |= intf_id::FIVE_LOCALITIES;
-        }
-        if self.config.chunking {
-            id |= intf_id::CHUNK;
-        }
+        let mut id = IntfId::TYPE_CRB
+            | IntfId::VERSION_CRB
+            | IntfId::IDLE_BYPASS
+            | IntfId::XFER_64
+            | IntfId::CAP_CRB
+            | IntfId::SELECTOR_CRB;
+        id.set(IntfId::FIVE_LOCALITIES, self.config.localities & !1 != 0);
+        id.set(IntfId::CHUNK, self.config.chunking);
         let size = u32::try_from(layout::DATA_BUFFER_SIZE).unwrap_or(u32::MAX);
         for locality in 0..layout::LOCALITIES {
             let page = page(locality);
@@ -181,7 +180,7 @@ impl<M: Memory> Crb<M> {
             let buffer = self.config.base.wrapping_add(page as u64).wrapping_add(DATA_BUFFER);
             let (low, high) = (buffer as u32, (buffer >> 32) as u32);
             for (register, value) in [
-                (layout::INTF_ID, id),
+                (IntfId::OFFSET, id.bits()),
                 (layout::INTF_ID_HIGH, self.config.vendor),
                 (layout::CTRL_CMD_SIZE, size),
                 (layout::CTRL_CMD_LADDR, low),
@@ -193,8 +192,8 @@ impl<M: Memory> Crb<M> {
                 self.memory.store(at(locality, register), value);
             }
         }
-        self.broadcast(layout::CTRL_STS, ctrl_sts::IDLE);
-        self.broadcast(layout::LOC_STATE, loc_state::VALID | loc_state::ESTABLISHED);
+        self.broadcast(CtrlSts::IDLE);
+        self.broadcast(LocState::VALID | LocState::ESTABLISHED);
     }
 
     /// Has the TPM's side know which localities there are.
@@ -219,7 +218,7 @@ impl<M: Memory> Crb<M> {
     #[must_use]
     pub fn announces(&self, offset: u64, data: &[u8]) -> bool {
         const {
-            assert!(layout::loc_ctrl::REQUEST_ACCESS == 1 && ctrl_req::CMD_READY == 1);
+            assert!(LocCtrl::REQUEST_ACCESS.bits() == 1 && CtrlReq::CMD_READY.bits() == 1);
         }
         let register = usize::try_from(offset).map_or(0, |at| at % PAGE) as u64;
         let asks = register == layout::LOC_CTRL || register == layout::CTRL_REQ;
@@ -267,80 +266,81 @@ impl<M: Memory> Crb<M> {
         };
         let register = (in_page & !3) as u64;
         if register == layout::LOC_CTRL {
-            return self.write_loc_ctrl(locality, value, actions);
+            return self.write_loc_ctrl(locality, LocCtrl::from_bits_retain(value), actions);
         }
         if !self.is_active(locality) {
             return;
         }
         match register {
-            layout::CTRL_REQ => self.write_ctrl_req(value),
-            layout::CTRL_CANCEL if written & 0xFF != 0 => self.write_cancel(value, actions),
-            layout::CTRL_START => self.write_start(locality, value, actions),
+            layout::CTRL_REQ => self.write_ctrl_req(CtrlReq::from_bits_retain(value)),
+            layout::CTRL_CANCEL if written & 0xFF != 0 => {
+                self.write_cancel(CtrlCancel::from_bits_retain(value), actions);
+            }
+            layout::CTRL_START => self.write_start(locality, CtrlStart::from_bits_retain(value), actions),
             layout::INT_ENABLE if !self.executing() => {
-                let old = self.common(register);
-                let allowed = int::ALL | int::GLOBAL_ENABLE;
-                self.broadcast(register, old & !written | value & written & allowed);
+                let old = self.common::<IntEnable>().bits();
+                self.broadcast(IntEnable::from_bits_truncate(old & !written | value & written));
             }
             layout::INT_STS if !self.executing() => {
-                self.broadcast(register, self.common(register) & !value);
+                self.broadcast(self.common::<IntSts>().difference(IntSts::from_bits_retain(value)));
             }
             _ => {}
         }
     }
 
-    fn write_ctrl_req(&self, value: u32) {
+    fn write_ctrl_req(&self, asked: CtrlReq) {
         // A command that is being executed has to be cancelled first.
         if self.executing() {
             return;
         }
-        match value & (ctrl_req::CMD_READY | ctrl_req::GO_IDLE) {
-            ctrl_req::CMD_READY => {
+        match asked.intersection(CtrlReq::all()) {
+            CtrlReq::CMD_READY => {
                 self.discard();
                 self.set_state(State::Ready);
-                self.broadcast(layout::CTRL_STS, 0);
-                self.interrupt(int::CMD_READY);
+                self.broadcast(CtrlSts::empty());
+                self.interrupt(IntSts::CMD_READY);
             }
-            ctrl_req::GO_IDLE => self.go_idle(),
+            CtrlReq::GO_IDLE => self.go_idle(),
             // Neither, or both, which means nothing.
             _ => {}
         }
     }
 
-    fn write_cancel(&self, value: u32, actions: &mut Actions) {
-        let cancel = value & 1 != 0;
-        if cancel && !self.executing() {
+    fn write_cancel(&self, asked: CtrlCancel, actions: &mut Actions) {
+        let asked = asked.intersection(CtrlCancel::CANCEL);
+        if !asked.is_empty() && !self.executing() {
             return;
         }
-        self.broadcast(layout::CTRL_CANCEL, u32::from(cancel));
-        if cancel {
+        self.broadcast(asked);
+        if !asked.is_empty() {
             actions.add(Action::Cancel);
         }
     }
 
-    fn write_start(&self, locality: u8, value: u32, actions: &mut Actions) {
+    fn write_start(&self, locality: u8, asked: CtrlStart, actions: &mut Actions) {
         match self.state() {
-            State::Reception if value & ctrl_start::START != 0 => {
+            State::Reception if asked.contains(CtrlStart::START) => {
                 self.stage_last_chunk(locality);
                 // In the page of this locality alone: no other may use it now, and each would be one more cache line that
                 // travels to the TPM's side and back.
-                self.memory.store(at(locality, layout::CTRL_START), ctrl_start::START);
+                self.set_register(locality, CtrlStart::START);
                 // The order matters: what the TPM's side reads after it has seen the owner is all there.
                 self.memory.update(layout::OWNER, |owner| {
                     owner & !owner::SENDER | u32::from(locality) << owner::SENDER_SHIFT | owner::EXECUTING
                 });
                 actions.add(Action::Start);
             }
-            State::Reception if value & ctrl_start::NEXT_CHUNK != 0 && self.config.chunking => {
+            State::Reception if asked.contains(CtrlStart::NEXT_CHUNK) && self.config.chunking => {
                 self.stage_chunk(locality);
-                self.interrupt(int::NEXT_CHUNK_CLEARED);
+                self.interrupt(IntSts::NEXT_CHUNK_CLEARED);
             }
-            State::Completion if value & ctrl_start::RSP_RETRY != 0 && self.config.chunking => {
+            State::Completion if asked.contains(CtrlStart::RSP_RETRY) && self.config.chunking => {
                 self.show_chunk(locality, 0);
             }
-            State::Completion if value & ctrl_start::NEXT_CHUNK != 0 && self.config.chunking => {
+            State::Completion if asked.contains(CtrlStart::NEXT_CHUNK) && self.config.chunking => {
                 let shown = self.memory.load(layout::RESPONSE_SHOWN);
                 self.show_chunk(locality, shown);
-                self.interrupt(int::NEXT_CHUNK_CLEARED);
+                self.interrupt(IntSts::NEXT_CHUNK_CLEARED);
             }
             _ => {}
         }
@@ -353,7 +353,7 @@ impl<M: Memory> Crb<M> {
         }
         self.discard();
         self.set_state(State::Idle);
-        self.broadcast(layout::CTRL_STS, ctrl_sts::IDLE);
+        self.broadcast(CtrlSts::IDLE);
     }
 
     /// The state that the interface is in.
@@ -384,45 +384,54 @@ impl<M: Memory> Crb<M> {
     /// [`Self::executing`].
     #[must_use]
     pub fn started(&self, locality: u8) -> bool {
-        self.memory.load(at(locality, layout::CTRL_START)) & ctrl_start::START != 0
+        self.register::<CtrlStart>(locality).contains(CtrlStart::START)
     }
 
     /// Whether the guest asked to cancel the command that is being executed.
     #[must_use]
     pub fn cancel_requested(&self) -> bool {
-        self.common(layout::CTRL_CANCEL) & 1 != 0
+        self.common::<CtrlCancel>().contains(CtrlCancel::CANCEL)
     }
 
     /// Whether the interface asks for an interrupt: as long as it does, the line is high.
     #[must_use]
     pub fn interrupt_pending(&self) -> bool {
-        let enabled = self.common(layout::INT_ENABLE);
-        enabled & int::GLOBAL_ENABLE != 0 && enabled & self.common(layout::INT_STS) != 0
+        !self.common::<IntEnable>().wanted(self.common()).is_empty()
     }
 
     /// Notes an interrupt in TPM_CRB_INT_STS if it is enabled.
-    pub(crate) fn interrupt(&self, which: u32) {
-        let enabled = self.common(layout::INT_ENABLE);
-        if enabled & int::GLOBAL_ENABLE != 0 && enabled & which != 0 {
-            self.broadcast(layout::INT_STS, self.common(layout::INT_STS) | which);
+    pub(crate) fn interrupt(&self, which: IntSts) {
+        let wanted = self.common::<IntEnable>().wanted(which);
+        if !wanted.is_empty() {
+            self.broadcast(self.common::<IntSts>().union(wanted));
         }
     }
 
+    /// Reads a locality's register.
+    pub(crate) fn register<R: Register>(&self, locality: u8) -> R {
+        R::from_bits_retain(self.memory.load(at(locality, R::OFFSET)))
+    }
+
+    /// Writes a locality's register.
+    pub(crate) fn set_register<R: Register>(&self, locality: u8, value: R) {
+        self.memory.store(at(locality, R::OFFSET), value.bits());
+    }
+
     /// Reads a register that is the same in every locality; 0 where there is none.
-    pub(crate) fn common(&self, register: u64) -> u32 {
+    pub(crate) fn common<R: Register>(&self) -> R {
         let first = self.config.localities & layout::ALL_LOCALITIES;
         match u8::try_from(first.trailing_zeros()) {
-            Ok(locality @ ..layout::LOCALITIES) => self.memory.load(at(locality, register)),
-            _ => 0,
+            Ok(locality @ ..layout::LOCALITIES) => self.register(locality),
+            _ => R::empty(),
         }
     }
 
     /// Writes a register that is the same in every locality.
-    pub(crate) fn broadcast(&self, register: u64, value: u32) {
+    pub(crate) fn broadcast<R: Register>(&self, value: R) {
         // Once: the compiler would have to look again after each store.
         let localities = self.config.localities;
         for locality in (0..layout::LOCALITIES).filter(|locality| localities & (1 << locality) != 0) {
-            self.memory.store(at(locality, register), value);
+            self.set_register(locality, value);
         }
     }
 

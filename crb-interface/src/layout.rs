@@ -1,4 +1,4 @@
-//! Where everything is in the window, and what the bits of the registers mean (PTP 6.5.3).
+//! Where everything is in the window (PTP 6.5.3). What the bits of the registers mean is in [`crate::registers`].
 //!
 //! The guest sees one page for each of five localities. Behind them, and never mapped into a guest, are a page of the
 //! interface's own words and two staging buffers for commands and responses that are larger than the data buffer.
@@ -50,111 +50,6 @@ pub const CTRL_RSP_ADDR: u64 = 0x68;
 pub const DATA_BUFFER: u64 = 0x80;
 /// Bytes of the data buffer.
 pub const DATA_BUFFER_SIZE: usize = 0xF80;
-
-/// Fields of TPM_LOC_STATE.
-pub mod loc_state {
-    /// tpmEstablished: CLEAR once a D-RTM sequence has ended.
-    pub const ESTABLISHED: u32 = 1;
-    /// locAssigned.
-    pub const ASSIGNED: u32 = 1 << 1;
-    /// Lowest bit of activeLocality.
-    pub const ACTIVE_SHIFT: u32 = 2;
-    /// The bits of activeLocality.
-    pub const ACTIVE_MASK: u32 = 7 << ACTIVE_SHIFT;
-    /// tpmRegValidSts: the other bits are valid. Always SET.
-    pub const VALID: u32 = 1 << 7;
-}
-
-/// Fields of TPM_LOC_CTRL.
-pub mod loc_ctrl {
-    /// requestAccess; of locality 4: TPM_HASH_START.
-    pub const REQUEST_ACCESS: u32 = 1;
-    /// relinquish; of locality 4: TPM_HASH_DATA.
-    pub const RELINQUISH: u32 = 1 << 1;
-    /// seize; of locality 4: TPM_HASH_END.
-    pub const SEIZE: u32 = 1 << 2;
-    /// resetEstablishmentBit, from localities 3 and 4.
-    pub const RESET_ESTABLISHMENT: u32 = 1 << 3;
-    /// TPM_HASH_START, in the register of locality 4.
-    pub const HASH_START: u32 = REQUEST_ACCESS;
-    /// TPM_HASH_DATA, in the register of locality 4.
-    pub const HASH_DATA: u32 = RELINQUISH;
-    /// TPM_HASH_END, in the register of locality 4.
-    pub const HASH_END: u32 = SEIZE;
-}
-
-/// Fields of TPM_LOC_STS.
-pub mod loc_sts {
-    /// Granted.
-    pub const GRANTED: u32 = 1;
-    /// beenSeized.
-    pub const BEEN_SEIZED: u32 = 1 << 1;
-}
-
-/// Fields of TPM_CRB_INTF_ID.
-pub mod intf_id {
-    /// InterfaceType: CRB.
-    pub const TYPE_CRB: u32 = 1;
-    /// InterfaceVersion: CRB.
-    pub const VERSION_CRB: u32 = 1 << 4;
-    /// CapLocality: five localities, not just locality 0.
-    pub const FIVE_LOCALITIES: u32 = 1 << 8;
-    /// CapCRBIdleBypass: after a command the next may follow without goIdle and cmdReady.
-    pub const IDLE_BYPASS: u32 = 1 << 9;
-    /// CapCRBChunk: commands and responses larger than the data buffer go in chunks (PTP 1.07).
-    pub const CHUNK: u32 = 1 << 10;
-    /// CapDataXferSizeSupport: 64 bytes.
-    pub const XFER_64: u32 = 3 << 11;
-    /// CapCRB.
-    pub const CAP_CRB: u32 = 1 << 14;
-    /// InterfaceSelector: CRB.
-    pub const SELECTOR_CRB: u32 = 1 << 17;
-}
-
-/// Fields of TPM_CRB_CTRL_REQ.
-pub mod ctrl_req {
-    /// cmdReady.
-    pub const CMD_READY: u32 = 1;
-    /// goIdle.
-    pub const GO_IDLE: u32 = 1 << 1;
-}
-
-/// Fields of TPM_CRB_CTRL_STS.
-pub mod ctrl_sts {
-    /// tpmSts: a fatal error. Never set: a command that is lost with the TPM process is answered with TPM_RC_FAILURE, and
-    /// the next one may succeed.
-    pub const ERROR: u32 = 1;
-    /// tpmIdle.
-    pub const IDLE: u32 = 1 << 1;
-}
-
-/// Fields of TPM_CRB_CTRL_START.
-pub mod ctrl_start {
-    /// Start.
-    pub const START: u32 = 1;
-    /// crbRspRetry.
-    pub const RSP_RETRY: u32 = 1 << 1;
-    /// nextChunk.
-    pub const NEXT_CHUNK: u32 = 1 << 2;
-}
-
-/// Fields of TPM_CRB_INT_ENABLE and TPM_CRB_INT_STS.
-pub mod int {
-    /// startInt: a command has been executed.
-    pub const START: u32 = 1;
-    /// cmdReadyInt: the interface is ready for a command.
-    pub const CMD_READY: u32 = 1 << 1;
-    /// establishmentClearInt.
-    pub const ESTABLISHMENT_CLEAR: u32 = 1 << 2;
-    /// localityChangeInt.
-    pub const LOCALITY_CHANGE: u32 = 1 << 3;
-    /// nextChunkClearedInt.
-    pub const NEXT_CHUNK_CLEARED: u32 = 1 << 4;
-    /// globalInterruptEnable, of TPM_CRB_INT_ENABLE alone.
-    pub const GLOBAL_ENABLE: u32 = 1 << 31;
-    /// All interrupts.
-    pub const ALL: u32 = 0x1F;
-}
 
 /// Bits of all localities.
 pub(crate) const ALL_LOCALITIES: u8 = (1 << LOCALITIES) - 1;

@@ -49,6 +49,7 @@ mod memory;
 #[cfg(test)]
 mod model;
 mod polling;
+pub mod registers;
 mod saved;
 #[cfg(feature = "shared")]
 mod shared;

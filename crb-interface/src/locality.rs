@@ -4,53 +4,49 @@ use std::sync::atomic::Ordering;
 
 use crate::buffer::sender_of;
 use crate::crb::{Action, Actions, Crb, State, at, owner, page};
-use crate::layout::{self, DATA_BUFFER, DATA_BUFFER_SIZE, int, loc_ctrl, loc_state, loc_sts};
+use crate::layout::{self, DATA_BUFFER, DATA_BUFFER_SIZE};
 use crate::memory::Memory;
+use crate::registers::{CtrlCancel, IntSts, LocCtrl, LocState, LocSts, Register};
 
 impl<M: Memory> Crb<M> {
     /// The locality that has the TPM.
     #[must_use]
     pub fn active(&self) -> Option<u8> {
-        let state = self.common(layout::LOC_STATE);
-        if state & loc_state::ASSIGNED == 0 {
-            return None;
-        }
-        u8::try_from((state & loc_state::ACTIVE_MASK) >> loc_state::ACTIVE_SHIFT).ok()
+        self.common::<LocState>().active()
     }
 
     /// Whether this locality, which exists, has the TPM. Looks into its own page alone.
     pub(crate) fn is_active(&self, locality: u8) -> bool {
-        const SHOWN: u32 = loc_state::ASSIGNED | loc_state::ACTIVE_MASK;
-        let active = loc_state::ASSIGNED | u32::from(locality).wrapping_shl(loc_state::ACTIVE_SHIFT);
-        self.memory.load(at(locality, layout::LOC_STATE)) & SHOWN == active
+        self.register::<LocState>(locality).active() == Some(locality)
     }
 
     /// Shows the TPM's established flag in tpmEstablished, which is the other way round. No command may be executing.
     pub fn set_established(&self, established: bool) {
-        let bit = if established { 0 } else { loc_state::ESTABLISHED };
-        self.change_loc_state(|state| state & !loc_state::ESTABLISHED | bit);
+        let mut state: LocState = self.common();
+        state.set(LocState::ESTABLISHED, !established);
+        self.broadcast(state);
     }
 
     /// Shows that the established flag was cleared on the guest's request. No command may be executing.
     pub fn clear_established(&self) {
         self.set_established(false);
-        self.interrupt(int::ESTABLISHMENT_CLEAR);
+        self.interrupt(IntSts::ESTABLISHMENT_CLEAR);
     }
 
-    pub(crate) fn write_loc_ctrl(&self, locality: u8, value: u32, actions: &mut Actions) {
-        if value & loc_ctrl::RESET_ESTABLISHMENT != 0 && locality >= 3 && !self.executing() {
+    pub(crate) fn write_loc_ctrl(&self, locality: u8, asked: LocCtrl, actions: &mut Actions) {
+        if asked.contains(LocCtrl::RESET_ESTABLISHMENT) && locality >= 3 && !self.executing() {
             actions.add(Action::ResetEstablishment);
         }
         if locality == 4 {
-            return self.write_hash_control(value, actions);
+            return self.write_hash_control(asked, actions);
         }
-        if value & loc_ctrl::REQUEST_ACCESS != 0 {
+        if asked.contains(LocCtrl::REQUEST_ACCESS) {
             self.request(locality, actions);
         }
-        if value & loc_ctrl::RELINQUISH != 0 {
+        if asked.contains(LocCtrl::RELINQUISH) {
             self.relinquish(locality, actions);
         }
-        if value & loc_ctrl::SEIZE != 0 {
+        if asked.contains(LocCtrl::SEIZE) {
             self.seize(locality, actions);
         }
     }
@@ -67,7 +63,7 @@ impl<M: Memory> Crb<M> {
         // carries that out takes the cancellation back.
         let loses = before & owner::CHANGED == 0 && change(before) & owner::CHANGED != 0;
         if loses {
-            self.broadcast(layout::CTRL_CANCEL, 1);
+            self.broadcast(CtrlCancel::CANCEL);
         }
         let before = self.memory.update(layout::OWNER, |owner| match is_executing(owner) {
             true => change(owner),
@@ -76,7 +72,7 @@ impl<M: Memory> Crb<M> {
         let noted = is_executing(before);
         match (loses, noted) {
             (true, true) => actions.add(Action::Cancel),
-            (true, false) => self.broadcast(layout::CTRL_CANCEL, 0),
+            (true, false) => self.broadcast(CtrlCancel::empty()),
             (false, _) => {}
         }
         noted
@@ -97,10 +93,10 @@ impl<M: Memory> Crb<M> {
                 }
             }
         }
-        let status = at(locality, layout::LOC_STS);
-        if self.memory.load(status) & loc_sts::BEEN_SEIZED != 0 {
+        if self.register::<LocSts>(locality).contains(LocSts::BEEN_SEIZED) {
             // In one step: the TPM's side may be giving the TPM to this locality.
-            self.memory.update(status, |status| status & !loc_sts::BEEN_SEIZED);
+            let clear = |status| status & !LocSts::BEEN_SEIZED.bits();
+            self.memory.update(at(locality, LocSts::OFFSET), clear);
         }
     }
 
@@ -138,7 +134,7 @@ impl<M: Memory> Crb<M> {
             None => self.assign(Some(locality)),
             Some(active) if active < locality => {
                 self.assign(Some(locality));
-                self.memory.store(at(active, layout::LOC_STS), loc_sts::BEEN_SEIZED);
+                self.set_register(active, LocSts::BEEN_SEIZED);
                 self.memory.update(layout::OWNER, |owner| owner & !bit(locality));
             }
             Some(_) => {}
@@ -151,23 +147,16 @@ impl<M: Memory> Crb<M> {
         if let Some(before) = before {
             self.wipe_buffer(before);
             // Who has the TPM was not seized.
-            self.memory.store(at(before, layout::LOC_STS), 0);
+            self.set_register(before, LocSts::empty());
             self.go_idle();
         }
         if let Some(locality) = locality {
-            self.memory.store(at(locality, layout::LOC_STS), loc_sts::GRANTED);
+            self.set_register(locality, LocSts::GRANTED);
         }
-        let assigned = locality.map_or(0, |locality| {
-            loc_state::ASSIGNED | u32::from(locality).wrapping_shl(loc_state::ACTIVE_SHIFT)
-        });
-        self.change_loc_state(|state| state & !(loc_state::ASSIGNED | loc_state::ACTIVE_MASK) | assigned);
+        self.broadcast(self.common::<LocState>().given_to(locality));
         if before.is_some() && locality.is_some() {
-            self.interrupt(int::LOCALITY_CHANGE);
+            self.interrupt(IntSts::LOCALITY_CHANGE);
         }
-    }
-
-    fn change_loc_state(&self, change: impl Fn(u32) -> u32) {
-        self.broadcast(layout::LOC_STATE, change(self.common(layout::LOC_STATE)));
     }
 
     /// The TPM's side gives the window back: what localities asked for in the meantime is carried out first. The response
@@ -207,35 +196,36 @@ impl<M: Memory> Crb<M> {
     /// on the last ones alone. `shown` are the bits of [`owner::SEIZED`] that were carried out before.
     fn carry_out(&self, noted: u32, shown: u32) {
         // The cancellation was meant for the command that has ended.
-        self.broadcast(layout::CTRL_CANCEL, 0);
+        self.broadcast(CtrlCancel::empty());
         let holder = holder(noted);
         self.assign(holder);
         for locality in (0..layout::LOCALITIES).filter(|locality| Some(*locality) != holder) {
             let seized = bit(locality) << owner::SEIZED_SHIFT;
             if (noted | shown) & seized != 0 {
-                let status = if noted & seized != 0 { loc_sts::BEEN_SEIZED } else { 0 };
-                self.memory.store(at(locality, layout::LOC_STS), status);
+                let mut status = LocSts::empty();
+                status.set(LocSts::BEEN_SEIZED, noted & seized != 0);
+                self.set_register(locality, status);
             }
         }
     }
 
     /// TPM_LOC_CTRL of locality 4 is the platform's (PTP, Table 39): each bit a step of the H-CRTM or D-RTM sequence.
     /// The data of TPM_HASH_DATA are the bytes written to locality 4's data buffer since the step before.
-    fn write_hash_control(&self, value: u32, actions: &mut Actions) {
+    fn write_hash_control(&self, asked: LocCtrl, actions: &mut Actions) {
         if self.executing() {
             return;
         }
-        if value & loc_ctrl::HASH_START != 0 {
+        if asked.contains(LocCtrl::HASH_START) {
             self.memory.store(layout::HASH_LEN, 0);
             actions.add(Action::HashStart);
         }
         if self.memory.load(layout::HASH_LEN) == u32::MAX {
             return;
         }
-        if value & loc_ctrl::HASH_DATA != 0 {
+        if asked.contains(LocCtrl::HASH_DATA) {
             actions.add(Action::HashData);
         }
-        if value & loc_ctrl::HASH_END != 0 {
+        if asked.contains(LocCtrl::HASH_END) {
             self.memory.store(layout::HASH_LEN, u32::MAX);
             actions.add(Action::HashEnd);
         }

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::layout::{
-    self, DATA_BUFFER, DATA_BUFFER_SIZE, LOCALITIES, PAGE, STAGING_SIZE, WINDOW_SIZE, ctrl_sts, int, loc_state, loc_sts,
-};
+use crate::layout::{self, DATA_BUFFER, DATA_BUFFER_SIZE, LOCALITIES, PAGE, STAGING_SIZE, WINDOW_SIZE};
+use crate::registers::{CtrlSts, IntEnable, IntSts, LocState, LocSts};
 use crate::{Action, Actions, Config, Crb, LocalMemory, Memory, State};
 
 /// Which locality does something.
@@ -94,7 +93,7 @@ impl Model {
     }
 
     fn interrupt(&mut self, which: u32) {
-        if self.enabled & int::GLOBAL_ENABLE != 0 {
+        if self.enabled & IntEnable::GLOBAL.bits() != 0 {
             self.pending |= self.enabled & which;
         }
     }
@@ -118,7 +117,7 @@ impl Model {
             self.buffers[usize::from(before)].fill(0);
             self.become_idle();
             if locality.is_some() {
-                self.interrupt(int::LOCALITY_CHANGE);
+                self.interrupt(IntSts::LOCALITY_CHANGE.bits());
             }
         }
         self.active = locality;
@@ -228,7 +227,7 @@ impl Model {
             layout::CTRL_REQ if value & 3 == 1 => {
                 self.forget();
                 self.state = State::Ready;
-                self.interrupt(int::CMD_READY);
+                self.interrupt(IntSts::CMD_READY.bits());
             }
             layout::CTRL_REQ if value & 3 == 2 => self.become_idle(),
             layout::CTRL_START => return self.start(locality, value),
@@ -258,12 +257,12 @@ impl Model {
             }
             State::Reception if next && chunking => {
                 self.stage(locality);
-                self.interrupt(int::NEXT_CHUNK_CLEARED);
+                self.interrupt(IntSts::NEXT_CHUNK_CLEARED.bits());
             }
             State::Completion if retry && chunking => self.show(locality, 0),
             State::Completion if next && chunking => {
                 self.show(locality, self.shown);
-                self.interrupt(int::NEXT_CHUNK_CLEARED);
+                self.interrupt(IntSts::NEXT_CHUNK_CLEARED.bits());
             }
             _ => {}
         }
@@ -317,7 +316,7 @@ impl Model {
         self.shown = response.len().min(DATA_BUFFER_SIZE);
         self.buffers[usize::from(sender)][..self.shown].copy_from_slice(&response[..self.shown]);
         self.state = State::Completion;
-        self.interrupt(int::START);
+        self.interrupt(IntSts::START.bits());
         if let Some(holder) = self.later.take() {
             self.cancel = false;
             self.assign(holder);
@@ -488,7 +487,7 @@ impl Both {
             Action::ResetEstablishment => {
                 self.crb.clear_established();
                 self.model.established = false;
-                self.model.interrupt(int::ESTABLISHMENT_CLEAR);
+                self.model.interrupt(IntSts::ESTABLISHMENT_CLEAR.bits());
             }
             Action::HashData => {
                 let mut data = [0; DATA_BUFFER_SIZE];
@@ -537,7 +536,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     };
     let bits = |most: u32| (0..=most).boxed();
     let (one, any_who) = (active.clone().boxed(), any_locality.boxed());
-    let enables = prop_oneof![(0u32..0x20).prop_map(|bits| bits | int::GLOBAL_ENABLE), any::<u32>()].boxed();
+    let enables = prop_oneof![
+        (0u32..0x20).prop_map(|bits| bits | IntEnable::GLOBAL.bits()),
+        any::<u32>()
+    ]
+    .boxed();
     let part = (
         prop::sample::select(vec![
             layout::LOC_CTRL,
@@ -581,7 +584,7 @@ fn check_invariants(crb: &Crb<LocalMemory>, config: &Config) {
     let granted = there
         .iter()
         .copied()
-        .filter(|locality| read32(crb, *locality, layout::LOC_STS) & loc_sts::GRANTED != 0);
+        .filter(|locality| read32(crb, *locality, layout::LOC_STS) & LocSts::GRANTED.bits() != 0);
     assert_eq!(
         granted.collect::<Vec<u8>>(),
         crb.active().into_iter().collect::<Vec<u8>>()
@@ -590,11 +593,11 @@ fn check_invariants(crb: &Crb<LocalMemory>, config: &Config) {
         let reads = |register| read32(crb, *locality, register);
         assert_eq!(reads(layout::LOC_CTRL), 0);
         assert_eq!(reads(layout::CTRL_REQ), 0);
-        assert_eq!(reads(layout::CTRL_STS) & !ctrl_sts::IDLE, 0);
+        assert_eq!(reads(layout::CTRL_STS) & !CtrlSts::IDLE.bits(), 0);
         let buffer = config.base + u64::from(*locality) * 0x1000 + 0x80;
         assert_eq!(reads(layout::CTRL_CMD_LADDR), buffer as u32);
         assert_eq!(
-            reads(layout::CTRL_STS) & ctrl_sts::IDLE != 0,
+            reads(layout::CTRL_STS) & CtrlSts::IDLE.bits() != 0,
             crb.state() == State::Idle
         );
         assert_eq!(
@@ -730,9 +733,9 @@ fn values_after_reset_are_those_of_a_pc() {
     let crb = fresh();
     assert_eq!(
         read32(&crb, 0, layout::LOC_STATE),
-        loc_state::VALID | loc_state::ESTABLISHED
+        (LocState::VALID | LocState::ESTABLISHED).bits()
     );
-    assert_eq!(read32(&crb, 0, layout::CTRL_STS), ctrl_sts::IDLE);
+    assert_eq!(read32(&crb, 0, layout::CTRL_STS), CtrlSts::IDLE.bits());
     // CRB active, version 1, five localities, idle bypass, chunks, 64-byte transfers, CRB supported and selected.
     assert_eq!(read32(&crb, 0, layout::INTF_ID), 0x0002_5F11);
     assert_eq!(read32(&crb, 0, layout::CTRL_CMD_SIZE), 3968);
@@ -756,7 +759,7 @@ fn the_accesses_of_linux_tpm_crb_get_a_response() {
     let crb = fresh();
     assert!(crb.announces(layout::LOC_CTRL, &[1, 0, 0, 0]));
     assert!(write32(&crb, 0, layout::LOC_CTRL, 1).is_empty());
-    assert_eq!(read32(&crb, 0, layout::LOC_STS), loc_sts::GRANTED);
+    assert_eq!(read32(&crb, 0, layout::LOC_STS), LocSts::GRANTED.bits());
     write32(&crb, 0, layout::CTRL_REQ, 1);
     assert_eq!(read32(&crb, 0, layout::CTRL_STS), 0);
     write32(&crb, 0, layout::CTRL_CANCEL, 0);
@@ -840,7 +843,7 @@ fn another_locality_never_sees_a_response_that_is_not_its_own() {
     assert!(write32(&crb, 2, layout::LOC_CTRL, 4).contains(Action::Cancel));
     crb.complete(&numbered(300));
     assert_eq!((crb.active(), crb.state()), (Some(2), State::Idle));
-    assert_eq!(read32(&crb, 0, layout::LOC_STS), loc_sts::BEEN_SEIZED);
+    assert_eq!(read32(&crb, 0, layout::LOC_STS), LocSts::BEEN_SEIZED.bits());
     for locality in 0..4u64 {
         let mut buffer = vec![1; DATA_BUFFER_SIZE];
         crb.read(locality * 0x1000 + layout::DATA_BUFFER, &mut buffer);
@@ -870,7 +873,7 @@ fn locality_4_measures_what_was_written_to_its_buffer() {
     assert_eq!((crb.take_hash_data(&mut data), &data[..7]), (7, &[5; 7][..]));
     assert!(write32(&crb, 4, layout::LOC_CTRL, 4).contains(Action::HashEnd));
     crb.set_established(true);
-    assert_eq!(read32(&crb, 0, layout::LOC_STATE), loc_state::VALID);
+    assert_eq!(read32(&crb, 0, layout::LOC_STATE), LocState::VALID.bits());
     assert!(write32(&crb, 3, layout::LOC_CTRL, 8).contains(Action::ResetEstablishment));
     assert!(write32(&crb, 2, layout::LOC_CTRL, 8).is_empty());
 }

@@ -1,10 +1,9 @@
 //! The interface as bytes, to go on elsewhere.
 
-use crate::crb::{Crb, at, owner};
-use crate::layout::{
-    CTRL_START, DATA_BUFFER_SIZE, LOCALITIES, MAGIC, MAGIC_VALUE, MEMORY_SIZE, OWNER, QUEUE_DESCRIPTORS, STATE,
-};
+use crate::crb::{Crb, owner};
+use crate::layout::{DATA_BUFFER_SIZE, LOCALITIES, MAGIC, MAGIC_VALUE, MEMORY_SIZE, OWNER, QUEUE_DESCRIPTORS, STATE};
 use crate::memory::Memory;
+use crate::registers::CtrlStart;
 
 /// Bytes of a saved interface: the version, the guest's pages with the interface's own words, and the staging buffers. The
 /// queue is not part of it: it belongs to a connection.
@@ -48,7 +47,7 @@ impl<M: Memory> Crb<M> {
             .update(OWNER, |word| word & !(owner::EXECUTING | owner::POLLED));
         // The TPM's side clears it a moment after it has given the window back: the window may have been saved in between.
         for locality in (0..LOCALITIES).filter(|locality| self.exists(*locality)) {
-            self.memory.store(at(locality, CTRL_START), 0);
+            self.set_register(locality, CtrlStart::empty());
         }
         self.show_localities();
         self.will_use(DATA_BUFFER_SIZE);
@@ -121,7 +120,7 @@ mod tests {
         word(&crb, crate::layout::CTRL_START, 1);
         crb.complete(b"\x80\x01\0\0\0\x0a\0\0\0\0");
         // All of it, but for the last step.
-        crb.memory().store(at(0, CTRL_START), 1);
+        crb.set_register(0, CtrlStart::START);
         let there = fresh();
         assert!(there.restore(&crb.save().unwrap()));
         assert!(!there.started(0));

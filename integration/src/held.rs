@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use crb_interface::layout::CTRL_CANCEL;
+use crb_interface::registers::CtrlCancel;
 
 use crate::answer::{self, Primary};
 use crate::build;
@@ -102,7 +102,7 @@ fn run(window: &mut dyn Window, template: u32, cancel: Option<Duration>) -> Resu
     if let Some(pause) = cancel {
         std::thread::sleep(pause);
         begun = Instant::now();
-        window.set_register(CTRL_CANCEL, 1)?;
+        window.set_register(CtrlCancel::CANCEL)?;
     }
     while !window.is_done()? {
         std::thread::sleep(Duration::from_micros(100));

@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use crb_interface::frontend::Frontend;
-use crb_interface::layout::{
-    CTRL_CANCEL, CTRL_REQ, CTRL_START, CTRL_STS, DATA_BUFFER, LOC_CTRL, LOC_STATE, ctrl_req, ctrl_start, ctrl_sts,
-    loc_ctrl, loc_state,
-};
+use crb_interface::layout::{DATA_BUFFER, DATA_BUFFER_SIZE};
+use crb_interface::registers::{CtrlCancel, CtrlReq, CtrlStart, CtrlSts, LocCtrl, LocState, Register};
 
 /// How long the driver sleeps before it looks again whether a command is done: 700 to 1000 µs.
 const POLL: Duration = Duration::from_micros(850);
@@ -51,18 +49,18 @@ pub trait Driver: Window {
     ///
     /// # Errors
     /// Whoever plays the registers is gone.
-    fn register(&mut self, register: u64) -> Result<u32> {
+    fn register<R: Register>(&mut self) -> Result<R> {
         let mut bytes = [0; 4];
-        self.read(register, &mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
+        self.read(R::OFFSET, &mut bytes)?;
+        Ok(R::from_bits_retain(u32::from_le_bytes(bytes)))
     }
 
     /// Writes a register.
     ///
     /// # Errors
     /// Whoever plays the registers is gone.
-    fn set_register(&mut self, register: u64, value: u32) -> Result<()> {
-        self.write(register, &value.to_le_bytes())
+    fn set_register<R: Register>(&mut self, value: R) -> Result<()> {
+        self.write(R::OFFSET, &value.bits().to_le_bytes())
     }
 
     /// Takes locality 0 and makes the interface ready.
@@ -70,11 +68,11 @@ pub trait Driver: Window {
     /// # Errors
     /// It does not become ready.
     fn begin(&mut self) -> Result<()> {
-        const GRANTED: u32 = loc_state::ASSIGNED | loc_state::VALID;
-        self.set_register(LOC_CTRL, loc_ctrl::REQUEST_ACCESS)?;
-        self.expect(LOC_STATE, GRANTED, GRANTED)?;
-        self.set_register(CTRL_REQ, ctrl_req::CMD_READY)?;
-        self.expect(CTRL_REQ, ctrl_req::CMD_READY, 0)
+        const GRANTED: LocState = LocState::ASSIGNED.union(LocState::VALID);
+        self.set_register(LocCtrl::REQUEST_ACCESS)?;
+        self.expect(GRANTED, GRANTED)?;
+        self.set_register(CtrlReq::CMD_READY)?;
+        self.expect(CtrlReq::CMD_READY, CtrlReq::empty())
     }
 
     /// Writes a command.
@@ -82,7 +80,7 @@ pub trait Driver: Window {
     /// # Errors
     /// Whoever plays the registers is gone.
     fn fill(&mut self, command: &[u8]) -> Result<()> {
-        self.set_register(CTRL_CANCEL, 0)?;
+        self.set_register(CtrlCancel::empty())?;
         let mut at = DATA_BUFFER;
         for piece in command.chunks(ACCESS) {
             self.write(at, piece)?;
@@ -96,7 +94,7 @@ pub trait Driver: Window {
     /// # Errors
     /// Whoever plays the registers is gone.
     fn start(&mut self) -> Result<()> {
-        self.set_register(CTRL_START, ctrl_start::START)
+        self.set_register(CtrlStart::START)
     }
 
     /// Whether the command is done.
@@ -104,7 +102,7 @@ pub trait Driver: Window {
     /// # Errors
     /// Whoever plays the registers is gone.
     fn is_done(&mut self) -> Result<bool> {
-        Ok(self.register(CTRL_START)? & ctrl_start::START == 0)
+        Ok(!self.register::<CtrlStart>()?.contains(CtrlStart::START))
     }
 
     /// Waits as the driver does until the command is done.
@@ -132,7 +130,7 @@ pub trait Driver: Window {
     /// # Errors
     /// The interface is in its error state, or the response states a size that is none.
     fn receive(&mut self, response: &mut Vec<u8>) -> Result<()> {
-        if self.register(CTRL_STS)? & ctrl_sts::ERROR != 0 {
+        if self.register::<CtrlSts>()?.contains(CtrlSts::ERROR) {
             bail!("the interface is in its error state");
         }
         response.clear();
@@ -142,7 +140,7 @@ pub trait Driver: Window {
             Some(size) => usize::try_from(u32::from_be_bytes(*size))?,
             None => 0,
         };
-        if !(10..=crb_interface::layout::DATA_BUFFER_SIZE).contains(&size) {
+        if !(10..=DATA_BUFFER_SIZE).contains(&size) {
             bail!("a response of {size} bytes");
         }
         response.resize(size, 0);
@@ -159,11 +157,11 @@ pub trait Driver: Window {
     /// # Errors
     /// They are not taken back.
     fn end(&mut self) -> Result<()> {
-        const MASK: u32 = loc_state::ASSIGNED | loc_state::VALID;
-        self.set_register(CTRL_REQ, ctrl_req::GO_IDLE)?;
-        self.expect(CTRL_REQ, ctrl_req::GO_IDLE, 0)?;
-        self.set_register(LOC_CTRL, loc_ctrl::RELINQUISH)?;
-        self.expect(LOC_STATE, MASK, loc_state::VALID)
+        const MASK: LocState = LocState::ASSIGNED.union(LocState::VALID);
+        self.set_register(CtrlReq::GO_IDLE)?;
+        self.expect(CtrlReq::GO_IDLE, CtrlReq::empty())?;
+        self.set_register(LocCtrl::RELINQUISH)?;
+        self.expect(MASK, LocState::VALID)
     }
 
     /// A whole command.
@@ -183,10 +181,10 @@ pub trait Driver: Window {
     ///
     /// # Errors
     /// It shows another.
-    fn expect(&mut self, register: u64, mask: u32, value: u32) -> Result<()> {
-        let shown = self.register(register)?;
-        if shown & mask != value {
-            bail!("register {register:#x} shows {shown:#x}");
+    fn expect<R: Register>(&mut self, mask: R, value: R) -> Result<()> {
+        let shown = self.register::<R>()?.bits();
+        if shown & mask.bits() != value.bits() {
+            bail!("register {:#x} shows {shown:#x}", R::OFFSET);
         }
         Ok(())
     }

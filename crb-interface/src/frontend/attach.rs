@@ -9,6 +9,7 @@ use super::link::Link;
 use super::wait::wait;
 use super::{FAILURE, FrontendError, Shared, State};
 use crate::memory::Memory;
+use crate::registers::CtrlCancel;
 use crate::{Control, layout};
 
 /// How long a command that was cancelled may go on.
@@ -88,7 +89,7 @@ impl Shared {
             return;
         }
         if let Some(link) = &mut state.link {
-            self.crb.broadcast(layout::CTRL_CANCEL, 1);
+            self.crb.broadcast(CtrlCancel::CANCEL);
             link.post(Control::Cancel);
             let begun = Instant::now();
             let mut lost = false;

@@ -18,8 +18,9 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use super::FrontendError;
 use super::wait::{bounded, takes_message, wait};
 use crate::layout::{
-    CONFIG_CONTROL, LOC_STATE, MEMORY_SIZE, QUEUE_AVAILABLE, QUEUE_DESCRIPTORS, QUEUE_SIZE, QUEUE_USED, loc_state,
+    CONFIG_CONTROL, LOC_STATE, MEMORY_SIZE, QUEUE_AVAILABLE, QUEUE_DESCRIPTORS, QUEUE_SIZE, QUEUE_USED,
 };
+use crate::registers::LocState;
 use crate::{Control, SharedMemory};
 
 /// VIRTIO_F_VERSION_1.
@@ -147,7 +148,7 @@ impl Link {
         })?;
         Ok(value
             .first()
-            .is_some_and(|byte| u32::from(*byte) & loc_state::ESTABLISHED == 0))
+            .is_some_and(|byte| !LocState::from_bits_retain((*byte).into()).contains(LocState::ESTABLISHED)))
     }
 
     /// Wakes the TPM process.
