@@ -215,32 +215,32 @@ impl<M: Memory> Crb<M> {
         if self.executing() {
             return;
         }
-        if asked.contains(LocCtrl::HASH_START) {
-            self.memory.store(layout::HASH_LEN, 0);
-            actions.add(Action::HashStart);
-        }
-        if self.memory.load(layout::HASH_LEN) == u32::MAX {
-            return;
-        }
-        if asked.contains(LocCtrl::HASH_DATA) {
-            actions.add(Action::HashData);
-        }
-        if asked.contains(LocCtrl::HASH_END) {
-            self.memory.store(layout::HASH_LEN, u32::MAX);
-            actions.add(Action::HashEnd);
+        let begun = self.memory.load(layout::HASH_LEN) != u32::MAX;
+        match asked.intersection(LocCtrl::HASH_STEPS) {
+            LocCtrl::HASH_START => {
+                self.memory.store(layout::HASH_LEN, 0);
+                actions.add(Action::HashStart);
+            }
+            LocCtrl::HASH_DATA if begun => actions.add(Action::HashData),
+            LocCtrl::HASH_END if begun => {
+                self.memory.store(layout::HASH_LEN, u32::MAX);
+                actions.add(Action::HashEnd);
+            }
+            // Several at once mean nothing.
+            _ => {}
         }
     }
 
     /// The data of a TPM_HASH_DATA; returns how many bytes were written to `out`.
     pub fn take_hash_data(&self, out: &mut [u8; DATA_BUFFER_SIZE]) -> usize {
-        let len = match self.memory.load(layout::HASH_LEN) {
-            u32::MAX => 0,
-            len => usize::try_from(len).unwrap_or(0).min(out.len()),
-        };
-        if let Some(out) = out.get_mut(..len) {
-            self.memory.copy_out(page(4).saturating_add(DATA_BUFFER as usize), out);
-            self.memory.store(layout::HASH_LEN, 0);
+        let len = self.memory.load(layout::HASH_LEN);
+        if len == u32::MAX {
+            return 0;
         }
+        self.memory.store(layout::HASH_LEN, 0);
+        let len = usize::try_from(len).unwrap_or(0).min(out.len());
+        let out = out.get_mut(..len).unwrap_or_default();
+        self.memory.copy_out(page(4).saturating_add(DATA_BUFFER as usize), out);
         len
     }
 

@@ -162,19 +162,18 @@ impl Model {
 
     /// A hash sequence is locality 4's: of `_TPM_Hash_Start`, `_TPM_Hash_Data` and `_TPM_Hash_End`.
     fn hash(&mut self, value: u32) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if value & 1 != 0 {
-            self.hashed = Some(0);
-            actions.push(Action::HashStart);
+        match (value & 7, self.hashed) {
+            (1, _) => {
+                self.hashed = Some(0);
+                vec![Action::HashStart]
+            }
+            (2, Some(_)) => vec![Action::HashData],
+            (4, Some(_)) => {
+                self.hashed = None;
+                vec![Action::HashEnd]
+            }
+            _ => Vec::new(),
         }
-        if self.hashed.is_some() && value & 2 != 0 {
-            actions.push(Action::HashData);
-        }
-        if self.hashed.is_some() && value & 4 != 0 {
-            self.hashed = None;
-            actions.push(Action::HashEnd);
-        }
-        actions
     }
 
     /// A write to TPM_LOC_CTRL: what is asked for first is done first.
@@ -412,17 +411,12 @@ impl Both {
         let (actions, expected) = match *step {
             Step::Register(who, register, first, ref bytes) => {
                 let locality = self.locality(who);
-                let mut bytes = bytes.clone();
-                if (locality, register, first) == (4, layout::LOC_CTRL, 0) && bytes[0] & 6 == 6 {
-                    // What the data of a sequence are that ends in the same write is nowhere said.
-                    bytes[0] &= !4;
-                }
                 let (mut value, mut written) = ([0; 4], [0; 4]);
-                value[first..][..bytes.len()].copy_from_slice(&bytes);
+                value[first..][..bytes.len()].copy_from_slice(bytes);
                 written[first..][..bytes.len()].fill(0xFF);
                 let [value, written] = [value, written].map(u32::from_le_bytes);
                 let expected = self.model.register(locality, register, value, written);
-                let actions = self.crb.write(page(locality) + register + first as u64, &bytes);
+                let actions = self.crb.write(page(locality) + register + first as u64, bytes);
                 (actions, expected)
             }
             Step::Data(who, at, len, value) => {

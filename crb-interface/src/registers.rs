@@ -60,6 +60,8 @@ registers! {
         HASH_DATA = 1 << 1;
         /// TPM_HASH_END, in the register of locality 4.
         HASH_END = 1 << 2;
+        /// All three.
+        HASH_STEPS = 7;
     }
 
     /// TPM_LOC_STS: a locality's own status.
