@@ -19,12 +19,12 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::virtio::{self, Driver};
 use common::{Daemon, GET_RANDOM, Numbers, STARTUP_CLEAR, SUCCESS, window};
 use crb_interface::frontend::{Frontend, FrontendConfig};
-use crb_interface::layout;
+use crb_interface::{Memory, SharedMemory, layout};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -48,12 +48,16 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("tpm.sock");
         // Each broken connection is a line of the log, at least.
         let args = ["--socket-path", socket.to_str().unwrap(), "--log-level", "error"];
         Self {
-            daemon: Daemon::start(&directory, &args),
+            daemon: Daemon::start(&directory, &[&args, more].concat()),
             socket,
             _directory: directory,
         }
@@ -91,6 +95,17 @@ enum Extra {
     Nothing,
     Memory,
     Event,
+}
+
+/// How often a step goes wrong that has to be right.
+const NEVER: usize = 1 << 40;
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not in time");
+        std::thread::yield_now();
+    }
 }
 
 /// A message of the handshake, as it should be.
@@ -151,6 +166,10 @@ impl<'a> Monitor<'a> {
         if numbers.below(8) > 0 {
             fcntl_add_seals(&memory, SealFlags::SHRINK).unwrap();
         }
+        Self::with_memory(numbers, socket, memory)
+    }
+
+    fn with_memory(numbers: &'a mut Numbers, socket: &Path, memory: File) -> Self {
         let (end, _) = UnixStream::pair().unwrap();
         end.set_nonblocking(true).unwrap();
         let stream = UnixStream::connect(socket).unwrap();
@@ -412,6 +431,59 @@ fn a_ring_that_is_never_empty_keeps_nobody() {
     drop(driver);
     server.serves();
     drop(test);
+}
+
+/// A process that has the window's memory says without end that there is a command in it. Neither a monitor that leaves
+/// nor one that asks for something is kept by that.
+#[test]
+fn a_window_that_always_has_a_command_keeps_nobody() {
+    const OWNER: usize = 0x5000;
+    const RESPONSE_LEN: usize = 0x5088;
+    const MAGIC: usize = 0x50C0;
+    const EXECUTING_AND_POLLED: u32 = 3 << 30;
+    // Long enough that the process does not sleep when the thread that writes the word does not run.
+    let mut server = Server::start_with(&["--poll-us", "20000"]);
+    let asked: [fn(&Step) -> bool; 5] = [
+        |_| false,
+        |step| step.0 == 5,
+        |step| step.0 == 11,
+        |step| step.0 == 25,
+        |step| matches!(step.0, 5 | 11 | 25),
+    ];
+    for asked in asked {
+        let mut numbers = Numbers(1);
+        let window = Arc::new(SharedMemory::create().unwrap());
+        window.copy_in(layout::DATA_BUFFER as usize, &GET_RANDOM);
+        window.store(MAGIC, u32::from_be_bytes(*b"CRB2"));
+        let goes_on = Arc::new(());
+        let test = Arc::downgrade(&goes_on);
+        let hammered = Arc::clone(&window);
+        let hammer = std::thread::spawn(move || {
+            while test.strong_count() > 0 {
+                hammered.store(OWNER, EXECUTING_AND_POLLED);
+            }
+        });
+        let file = window.file().try_clone().unwrap();
+        let mut monitor = Monitor::with_memory(&mut numbers, &server.socket, file);
+        let mut steps = handshake();
+        assert!(steps.iter().all(|step| monitor.step(step, NEVER)));
+        for _ in 0..3 {
+            window.store(RESPONSE_LEN, 0);
+            wait_until(|| {
+                rustix::io::write(&monitor.event, &1u64.to_ne_bytes()).unwrap();
+                window.load(RESPONSE_LEN) != 0
+            });
+        }
+        // GET_VRING_BASE.
+        steps.push(Step(11, pair(0, 0), Extra::Nothing));
+        for step in steps.iter().filter(|step| asked(step)) {
+            assert!(monitor.step(step, NEVER));
+        }
+        drop(monitor);
+        server.serves();
+        drop(goes_on);
+        hammer.join().unwrap();
+    }
 }
 
 #[test]

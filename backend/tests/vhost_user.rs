@@ -617,3 +617,25 @@ fn a_queue_that_is_stopped_keeps_the_commands_in_it() {
         }
     }
 }
+
+#[test]
+fn requests_of_a_monitor_lose_no_command() {
+    let server = Server::start();
+    let mut driver = Driver::attach(&server.socket());
+    assert_eq!(driver.run(&STARTUP_CLEAR), common::SUCCESS);
+    for _ in 0..200 {
+        let first = driver.submitted();
+        for _ in 0..2 {
+            driver.submit(GET_RANDOM);
+            driver.kick();
+        }
+        // The queue is left for each of these, and its kick was taken.
+        driver.share_memory();
+        driver.submit(GET_RANDOM);
+        driver.kick();
+        driver.control(Control::ResetEstablishment);
+        for number in first..first + 3 {
+            assert_eq!(driver.answer(number).len(), 28);
+        }
+    }
+}

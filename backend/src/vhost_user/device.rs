@@ -21,6 +21,7 @@ use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_con
 use tpm_engine::ResponseBuffer;
 
 use super::memory;
+use super::requests::Requests;
 use super::transfer::Transfer;
 use super::vring::Vring;
 use super::waiting::{Last, Waiting};
@@ -61,6 +62,15 @@ enum Found {
     Nothing,
 }
 
+/// Why the window and the queue were left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// There is nothing to do, or the queue is not ours any more.
+    Done,
+    /// A request of the monitor comes first. There may be more commands.
+    Interrupted,
+}
+
 /// A command and its response.
 struct Buffers {
     command: Box<[u8; STAGING_SIZE]>,
@@ -82,6 +92,8 @@ pub(super) struct Endpoint {
     /// The CRB behind the config space.
     config: Crb<LocalMemory>,
     worker: Mutex<Worker>,
+    /// Requests of the monitor that the worker makes way for.
+    requests: Requests,
     window: Mutex<Option<Arc<Window>>>,
     /// Queue 0, since it was first looked at.
     queue: Mutex<Option<Vring>>,
@@ -110,6 +122,7 @@ impl Endpoint {
                 waiting: Waiting::new(most_poll),
                 polling: false,
             }),
+            requests: Requests::default(),
             window: Mutex::default(),
             queue: Mutex::default(),
             stopped: AtomicBool::new(true),
@@ -202,23 +215,48 @@ impl Endpoint {
         }
     }
 
-    /// Serves the window and the queue until there has been no command for the time that polling is worth.
+    /// Serves the window and the queue until there has been no command for the time that polling is worth. Requests of the
+    /// monitor come in between.
     ///
     /// # Errors
     /// The kick cannot be taken: it would be there again for ever.
     fn serve(&self, vring: &Vring) -> io::Result<()> {
-        let mut worker = lock(&self.worker);
-        // The monitor waits for what is in the window. The rest of what a kick means takes system calls and locks.
-        let first = self.serve_first(&mut worker, vring);
-        let taken = vring.take_kick();
-        let result = first.and_then(|found| self.serve_all(&mut worker, vring, found));
-        // Where it ended early: a command that comes now waits for a queue that works, or another process.
-        worker.end_polling();
-        // A queue that cannot be read is the monitor's fault: it stays dead, the process lives on.
-        if let Err(error) = result {
-            tracing::warn!(%error, "queue 0 is broken; it is ignored until the monitor sets it up again");
+        loop {
+            self.requests.wait();
+            let mut worker = lock(&self.worker);
+            if vring.is_stopped() {
+                // The kick is from before that.
+                return vring.take_kick();
+            }
+            self.go_on();
+            // The monitor waits for what is in the window. The rest of what a kick means takes system calls and locks.
+            let first = self.serve_first(&mut worker, vring);
+            let taken = vring.take_kick();
+            let result = first.and_then(|found| self.serve_all(&mut worker, vring, found));
+            // Where it ended early: a command that comes now waits for a queue that works, or another process.
+            worker.end_polling();
+            match result {
+                // The kick was for all that is there.
+                Ok(Left::Interrupted) => taken?,
+                Ok(Left::Done) => return taken,
+                // A queue that cannot be read is the monitor's fault: it stays dead, the process lives on.
+                Err(error) => {
+                    tracing::warn!(%error, "queue 0 is broken; it is ignored until the monitor sets it up again");
+                    return taken;
+                }
+            }
         }
-        taken
+    }
+
+    /// The queue was started, if it had been stopped.
+    fn go_on(&self) {
+        self.stopped.store(false, Ordering::Relaxed);
+        if self.departed.load(Ordering::Relaxed)
+            && let Err(error) = self.resume()
+        {
+            // Its commands fail.
+            process::report(&error);
+        }
     }
 
     /// Executes the command that is in the window already when this side wakes; false when there is none yet.
@@ -235,7 +273,7 @@ impl Endpoint {
     }
 
     /// Serves what comes. `found` says whether the kick has led to a command already.
-    fn serve_all(&self, worker: &mut Worker, vring: &Vring, found: bool) -> io::Result<()> {
+    fn serve_all(&self, worker: &mut Worker, vring: &Vring, found: bool) -> io::Result<Left> {
         let (mut kicked, mut promised) = (!found, false);
         while !self.is_over(worker) {
             vring.disable_notification().map_err(io::Error::other)?;
@@ -247,7 +285,7 @@ impl Endpoint {
                     }
                     Found::Announcement => promised = false,
                     // Asked again, the driver's ring would say the same for ever.
-                    Found::Nothing if promised => return vring.nothing_to_take(),
+                    Found::Nothing if promised => return vring.nothing_to_take().map(|()| Left::Done),
                     Found::Nothing => {
                         if kicked {
                             worker.waiting.came(Last::Kick);
@@ -261,7 +299,10 @@ impl Endpoint {
                 }
                 kicked = false;
                 if self.is_over(worker) {
-                    return Ok(());
+                    return Ok(Left::Done);
+                }
+                if self.requests.is_pending() {
+                    break;
                 }
             }
             if worker.end_polling()
@@ -269,7 +310,13 @@ impl Endpoint {
             {
                 self.serve_window(window, &mut worker.buffers, vring)?;
                 worker.waiting.came(Last::Command);
-                continue;
+                if !self.requests.is_pending() {
+                    continue;
+                }
+            }
+            // Nobody has to announce again what comes now: it is looked for when the request is carried out.
+            if self.requests.is_pending() {
+                return Ok(Left::Interrupted);
             }
             if let Some(window) = &worker.window {
                 window.crb.memory().device_will_sleep();
@@ -279,7 +326,7 @@ impl Endpoint {
                 break;
             }
         }
-        Ok(())
+        Ok(Left::Done)
     }
 
     /// Whether the queue is not ours any more: the connection has ended, or the monitor has made another one.
@@ -306,6 +353,8 @@ impl Endpoint {
     /// Carries out a request of the monitor.
     fn control(&self, request: Control) -> Result<(), StateError> {
         let window = lock(&self.window).clone();
+        // A request to cancel is for the command that is being executed, and waits for none.
+        let _request = (request != Control::Cancel).then(|| self.requests.begin());
         match request {
             Control::Cancel => {
                 match window {
@@ -510,6 +559,7 @@ impl VhostUserBackend for Endpoint {
 
     fn set_config(&self, offset: u32, data: &[u8]) -> io::Result<()> {
         if offset != CONFIG_CONTROL {
+            let _request = self.requests.begin();
             self.write_config(offset, data);
             return Ok(());
         }
@@ -536,6 +586,7 @@ impl VhostUserBackend for Endpoint {
             }
         };
         lock(&self.window).clone_from(&window);
+        let _request = self.requests.begin();
         let mut worker = lock(&self.worker);
         worker.window = window;
         worker.memory = Some(memory);
@@ -543,7 +594,8 @@ impl VhostUserBackend for Endpoint {
     }
 
     fn stop_vring(&self, _queue: u32) -> io::Result<()> {
-        // The command that is being executed ends first.
+        // The command that is being executed ends first, and one that nobody has announced. The others stay in the queue.
+        let _request = self.requests.begin();
         let _worker = lock(&self.worker);
         self.stopped.store(true, Ordering::Relaxed);
         Ok(())
@@ -559,6 +611,7 @@ impl VhostUserBackend for Endpoint {
         if transfer.as_ref().is_some_and(|transfer| !transfer.is_over()) {
             return Err(io::Error::other("the transfer before this one is not over"));
         }
+        let _request = self.requests.begin();
         let begun = self.begin_transfer(direction, file);
         *transfer = Some(begun.inspect_err(|error| tracing::warn!(%error, "no device state is transferred"))?);
         Ok(None)
@@ -567,6 +620,7 @@ impl VhostUserBackend for Endpoint {
     fn check_device_state(&self) -> io::Result<()> {
         let transfer = lock(&self.transfer).take();
         let transfer = transfer.ok_or_else(|| io::Error::other("there was no transfer"))?;
+        let _request = self.requests.begin();
         self.end_transfer(transfer).inspect_err(|error| process::report(error))
     }
 
@@ -578,13 +632,6 @@ impl VhostUserBackend for Endpoint {
         match vrings.get(usize::from(queue)) {
             Some(vring) if events == EventSet::IN => {
                 self.meet(vring);
-                self.stopped.store(false, Ordering::Relaxed);
-                if self.departed.load(Ordering::Relaxed)
-                    && let Err(error) = self.resume()
-                {
-                    // Its commands fail.
-                    process::report(&error);
-                }
                 self.serve(vring)
             }
             Some(vring) => vring.take_kick(),

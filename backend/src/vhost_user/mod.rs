@@ -2,6 +2,7 @@
 
 mod device;
 mod memory;
+mod requests;
 mod transfer;
 mod vring;
 mod waiting;

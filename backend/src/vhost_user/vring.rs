@@ -27,6 +27,11 @@ impl Vring {
         available.is_ok_and(|index| index.0 != queue.next_avail())
     }
 
+    /// Whether the monitor has stopped the queue, or is about to.
+    pub(super) fn is_stopped(&self) -> bool {
+        !self.inner.get_ref().get_queue().ready()
+    }
+
     /// Resets the kick. What was announced by it has to be looked for after that.
     pub(super) fn take_kick(&self) -> io::Result<()> {
         match self.inner.read_kick() {
@@ -38,10 +43,9 @@ impl Vring {
 
     /// Why no command can be taken although there are some: the queue was stopped, or its ring is broken.
     pub(super) fn nothing_to_take(&self) -> io::Result<()> {
-        if self.inner.get_ref().get_queue().ready() {
-            Err(io::Error::other("the available ring makes no sense"))
-        } else {
-            Ok(())
+        match self.is_stopped() {
+            true => Ok(()),
+            false => Err(io::Error::other("the available ring makes no sense")),
         }
     }
 }

@@ -72,20 +72,26 @@ impl Driver {
             | VhostUserProtocolFeatures::DEVICE_STATE;
         vhost.set_protocol_features(offered & wanted).unwrap();
         vhost.set_hdr_flags(VhostUserHeaderFlag::NEED_REPLY);
+        let driver = Self {
+            vhost,
+            memory,
+            kick: EventFd::new(EFD_NONBLOCK).unwrap(),
+            available: 0,
+        };
+        driver.share_memory();
+        driver
+    }
+
+    /// Says what the guest's memory is, whether the queue is started or not.
+    pub(crate) fn share_memory(&self) {
         let region = VhostUserMemoryRegionInfo {
             guest_phys_addr: GUEST,
             memory_size: SIZE,
             userspace_addr: USER,
             mmap_offset: 0,
-            mmap_handle: memory.as_raw_fd(),
+            mmap_handle: self.memory.as_raw_fd(),
         };
-        vhost.set_mem_table(&[region]).unwrap();
-        Self {
-            vhost,
-            memory,
-            kick: EventFd::new(EFD_NONBLOCK).unwrap(),
-            available: 0,
-        }
+        self.vhost.set_mem_table(&[region]).unwrap();
     }
 
     /// Starts the queue, from the command on that is submitted next.
