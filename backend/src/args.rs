@@ -88,7 +88,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     migration_key: MigrationKeyArgs,
 
-    /// Power the TPM on at once and start it up; with "none" a client powers it on with CMD_INIT
+    /// Power the TPM on at once and start it up, for the first machine; with "none" its monitor powers it on
     #[arg(long, value_enum, default_value_t = Startup::None)]
     startup: Startup,
 

@@ -80,6 +80,9 @@ struct State {
     /// What opens the state directory, as far as it may have to be opened yet.
     opener: Option<Opener>,
     powered: bool,
+    /// It has power for a machine that is still to send its first command: the command line has started it up, or it has
+    /// arrived from another daemon.
+    reserved: bool,
     buffer_size: usize,
     moving: Moving,
     jobs: Jobs,
@@ -131,6 +134,7 @@ impl Device {
                 // The keys in it are kept for no longer than they may be needed.
                 opener: (config.incoming || config.release).then_some(opener),
                 powered: false,
+                reserved: false,
                 buffer_size: MAX_COMMAND_SIZE,
                 moving: Moving::default(),
                 jobs: Jobs::default(),
@@ -162,7 +166,9 @@ impl Device {
     /// Powers the TPM on and starts it, if the command line says so. What that writes is settled later.
     pub(crate) fn start(&self, startup: Startup) -> Result<(), DeviceError> {
         self.start_up(startup)?;
-        self.lock_early().settling = Settling::Due;
+        let mut state = self.lock_early();
+        state.settling = Settling::Due;
+        state.reserved = startup != Startup::None;
         Ok(())
     }
 
@@ -244,8 +250,24 @@ impl Device {
         }
         tpm.power_on();
         state.powered = true;
+        state.reserved = false;
         self.presence.reset();
         Ok(())
+    }
+
+    /// A machine sends its first command, and its monitor has not said whether it was switched on: it was, unless the TPM
+    /// has power for it already.
+    ///
+    /// # Errors
+    /// As [`Self::power_cycle`].
+    pub(crate) fn first_command(&self) -> Result<(), StateError> {
+        let reserved = std::mem::take(&mut self.lock().reserved);
+        if reserved { Ok(()) } else { self.power_cycle() }
+    }
+
+    /// The machine is gone that the TPM may have had power for.
+    pub(crate) fn release(&self) {
+        self.lock_early().reserved = false;
     }
 
     /// Starts a TPM up that was lost with its process while its machine went on. No guest may win by that: every PCR of

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use common::virtio::Driver;
 use common::window::{answer, code, read32, start, transact, write32};
-use common::{CANCELED, Daemon, STARTUP_CLEAR, flush, scene, slow_primary};
+use common::{CANCELED, Daemon, NOT_STARTED, STARTUP_CLEAR, SUCCESS, flush, pcr_extend, scene, slow_primary};
 use crb_interface::frontend::{Frontend, FrontendConfig, FrontendError};
 use crb_interface::{Control, Memory, layout};
 use rustix::process::Signal;
@@ -35,20 +35,28 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Self {
         let mut server = Self {
             daemon: None,
             directory: tempfile::tempdir().unwrap(),
         };
-        server.restart();
+        server.restart_with(more);
         server
     }
 
     /// Kills the process, if there is one, without warning, and starts one.
     fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    fn restart_with(&mut self, more: &[&str]) {
         drop(self.daemon.take());
         let socket = self.socket();
         let args = ["--socket-path", socket.to_str().unwrap()];
-        self.daemon = Some(Daemon::start(&self.directory, &args));
+        self.daemon = Some(Daemon::start(&self.directory, &[&args, more].concat()));
     }
 
     fn socket(&self) -> PathBuf {
@@ -262,7 +270,7 @@ fn a_cancel_is_for_the_command_that_was_started_whenever_it_comes() {
 fn a_cancel_of_a_virtio_driver_is_for_the_command_that_it_finds() {
     let server = Server::start();
     let mut driver = Driver::attach(&server.socket());
-    assert_eq!(driver.run(&STARTUP_CLEAR), common::SUCCESS);
+    assert_eq!(driver.run(&STARTUP_CLEAR), SUCCESS);
     for round in 0..4 {
         // The daemon has not been told of the command yet.
         let number = driver.submitted();
@@ -278,7 +286,7 @@ fn a_cancel_of_a_virtio_driver_is_for_the_command_that_it_finds() {
         driver.kick();
         let response = driver.answer(number + 2);
         assert_eq!(code(&response), 0);
-        assert_eq!(driver.run(&flush(&response)), common::SUCCESS);
+        assert_eq!(driver.run(&flush(&response)), SUCCESS);
     }
     let mut cancelled = 0;
     for round in 10..40 {
@@ -290,7 +298,7 @@ fn a_cancel_of_a_virtio_driver_is_for_the_command_that_it_finds() {
         if response == CANCELED {
             cancelled += 1;
         } else {
-            assert_eq!(driver.run(&flush(&response)), common::SUCCESS);
+            assert_eq!(driver.run(&flush(&response)), SUCCESS);
         }
         assert_eq!(driver.run(GET_RANDOM).len(), 28);
     }
@@ -304,7 +312,7 @@ fn a_cancel_before_the_queue_is_used_is_for_the_command_in_it() {
     let mut data = daemon.control().attach();
     for round in 0..10 {
         let mut driver = Driver::attach(&server.socket());
-        assert_eq!(data.run(&STARTUP_CLEAR), common::SUCCESS);
+        assert_eq!(data.run(&STARTUP_CLEAR), SUCCESS);
         driver.submit(&slow_primary(round));
         driver.control(Control::Cancel);
         driver.kick();
@@ -602,7 +610,7 @@ fn a_queue_that_is_stopped_keeps_the_commands_in_it() {
     let server = Server::start();
     let call = EventFd::new(EFD_NONBLOCK).unwrap();
     let mut driver = Driver::attach_with(&server.socket(), &call);
-    assert_eq!(driver.run(&STARTUP_CLEAR), common::SUCCESS);
+    assert_eq!(driver.run(&STARTUP_CLEAR), SUCCESS);
     for _ in 0..20 {
         let first = driver.submitted();
         for _ in 0..3 {
@@ -622,7 +630,7 @@ fn a_queue_that_is_stopped_keeps_the_commands_in_it() {
 fn requests_of_a_monitor_lose_no_command() {
     let server = Server::start();
     let mut driver = Driver::attach(&server.socket());
-    assert_eq!(driver.run(&STARTUP_CLEAR), common::SUCCESS);
+    assert_eq!(driver.run(&STARTUP_CLEAR), SUCCESS);
     for _ in 0..200 {
         let first = driver.submitted();
         for _ in 0..2 {
@@ -638,4 +646,80 @@ fn requests_of_a_monitor_lose_no_command() {
             assert_eq!(driver.answer(number).len(), 28);
         }
     }
+}
+
+/// Measures into PCR 16; returns its value.
+fn measure(driver: &mut Driver) -> Vec<u8> {
+    assert_eq!(code(&driver.run(&pcr_extend(16, [7; 32]))), 0);
+    scene::pcr_16(&mut |command| driver.run(command))
+}
+
+#[test]
+fn a_monitor_that_knows_no_requests_has_a_tpm_that_was_switched_on() {
+    let server = Server::start();
+    let call = EventFd::new(EFD_NONBLOCK).unwrap();
+    let mut first = Vec::new();
+    for _ in 0..3 {
+        let mut driver = Driver::attach_plainly(&server.socket());
+        assert_eq!(driver.run(GET_RANDOM), NOT_STARTED);
+        assert_eq!(driver.run(&STARTUP_CLEAR), SUCCESS);
+        let measured = measure(&mut driver);
+        first.push(measured.clone());
+        // A guest can have its queue stopped. That switches nothing on.
+        driver.stop();
+        driver.start(&call);
+        assert_eq!(driver.run(&STARTUP_CLEAR), NOT_STARTED);
+        assert_eq!(scene::pcr_16(&mut |command| driver.run(command)), measured);
+    }
+    assert!(
+        first.iter().all(|value| *value == first[0]),
+        "each connection is a machine that was switched on"
+    );
+}
+
+/// A monitor that knows no requests passes on what its guest writes to the config space.
+#[test]
+fn a_guest_that_writes_requests_to_the_config_space_is_not_heeded() {
+    let server = Server::start();
+    let mut driver = Driver::attach_plainly(&server.socket());
+    assert_eq!(driver.run(&STARTUP_CLEAR), SUCCESS);
+    let measured = measure(&mut driver);
+    for request in [Control::PowerOn, Control::HashStart, Control::HashEnd, Control::Recover] {
+        driver.control(request);
+    }
+    driver.write_config(layout::CONFIG_CONTROL.into(), &[0xFF; 4]);
+    assert_eq!(scene::pcr_16(&mut |command| driver.run(command)), measured);
+}
+
+#[test]
+fn a_tpm_that_was_started_up_is_so_for_the_first_machine() {
+    let server = Server::start_with(&["--startup", "clear"]);
+    let mut driver = Driver::attach_plainly(&server.socket());
+    assert_eq!(driver.run(GET_RANDOM).len(), 28);
+    drop(driver);
+    let mut driver = Driver::attach_plainly(&server.socket());
+    assert_eq!(driver.run(GET_RANDOM), NOT_STARTED);
+}
+
+#[test]
+fn a_tpm_that_has_arrived_goes_on_without_a_request() {
+    let (source, destination) = (Server::start(), Server::start_with(&["--migration", "incoming"]));
+    let mut driver = Driver::attach_plainly(&source.socket());
+    scene::begin(&mut |command| driver.run(command));
+    driver.stop();
+    let state = driver.save();
+    let mut there = Driver::connect(&destination.socket());
+    there.load(&state);
+    there.start(&EventFd::new(EFD_NONBLOCK).unwrap());
+    scene::finish(&mut |command| there.run(command));
+}
+
+#[test]
+fn a_process_that_is_restarted_has_a_tpm_that_was_switched_on() {
+    let mut server = Server::start();
+    let mut driver = Driver::attach_plainly(&server.socket());
+    assert_eq!(driver.run(&STARTUP_CLEAR), SUCCESS);
+    server.restart();
+    let mut driver = Driver::attach_plainly(&server.socket());
+    assert_eq!(driver.run(GET_RANDOM), NOT_STARTED);
 }

@@ -97,6 +97,7 @@ impl State {
         }
         info!("a TPM of profile {} has arrived and lives here", tpm.profile_name());
         self.powered = true;
+        self.reserved = true;
         self.moving = Moving::default();
         Ok(())
     }

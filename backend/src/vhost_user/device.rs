@@ -62,6 +62,18 @@ enum Found {
     Nothing,
 }
 
+/// What is known of the monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Monitor {
+    /// Neither a request nor a command of a virtio-tpm driver has come.
+    New,
+    /// It has sent a request: it says itself what has become of its machine.
+    Tells,
+    /// A driver's command came first. It knows none of our requests, so that whatever looks like one is its guest's, whose
+    /// writes to the config space it passes on.
+    Plain,
+}
+
 /// Why the window and the queue were left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Left {
@@ -91,6 +103,7 @@ pub(super) struct Endpoint {
     tpm: Arc<Device>,
     /// The CRB behind the config space.
     config: Crb<LocalMemory>,
+    monitor: Mutex<Monitor>,
     worker: Mutex<Worker>,
     /// Requests of the monitor that the worker makes way for.
     requests: Requests,
@@ -115,6 +128,7 @@ impl Endpoint {
         Ok(Self {
             tpm,
             config,
+            monitor: Mutex::new(Monitor::New),
             worker: Mutex::new(Worker {
                 memory: None,
                 window: None,
@@ -174,6 +188,7 @@ impl Endpoint {
                 signal(window, vring)?;
             }
         } else {
+            self.first_command();
             let (locality, len) = taken.unwrap_or_default();
             let command = buffers.command.get(..len).unwrap_or_default();
             let response = self.tpm.execute(locality, command, &mut buffers.response);
@@ -182,6 +197,30 @@ impl Endpoint {
             vring.signal_used_queue()?;
         }
         Ok(found)
+    }
+
+    /// A virtio-tpm driver has sent a command. The first on a connection whose monitor says nothing is that of a machine
+    /// that was switched on. Not so the first after the device was reset or its queue stopped: a guest can do that, and
+    /// would clear its PCRs.
+    fn first_command(&self) {
+        let mut monitor = lock(&self.monitor);
+        if *monitor == Monitor::New {
+            *monitor = Monitor::Plain;
+            if let Err(error) = self.tpm.first_command() {
+                // Its commands fail.
+                process::report(&error);
+            }
+            self.config.set_established(self.tpm.established());
+        }
+    }
+
+    /// Whether a request is to be carried out: it comes from the monitor.
+    fn heeds(&self) -> bool {
+        let mut monitor = lock(&self.monitor);
+        if *monitor == Monitor::New {
+            *monitor = Monitor::Tells;
+        }
+        *monitor == Monitor::Tells
     }
 
     /// Executes the command that waits in the window, if there is one still.
@@ -338,6 +377,7 @@ impl Endpoint {
     /// The connection is over: the queue is left alone, whatever its memory says.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+        self.tpm.release();
     }
 
     /// Keeps the queue, for requests to cancel what waits in it.
@@ -561,6 +601,11 @@ impl VhostUserBackend for Endpoint {
         if offset != CONFIG_CONTROL {
             let _request = self.requests.begin();
             self.write_config(offset, data);
+            return Ok(());
+        }
+        if !self.heeds() {
+            // An error would end the connection, and with the next one the guest would have a TPM that was switched on.
+            tracing::warn!("a guest has written a request to the config space; it is ignored");
             return Ok(());
         }
         let request = <[u8; 4]>::try_from(data)

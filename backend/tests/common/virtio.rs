@@ -58,6 +58,13 @@ impl Driver {
         driver
     }
 
+    /// Attaches the daemon as a monitor does that knows none of its requests.
+    pub(crate) fn attach_plainly(socket: &Path) -> Self {
+        let mut driver = Self::connect(socket);
+        driver.start(&EventFd::new(EFD_NONBLOCK).unwrap());
+        driver
+    }
+
     /// A monitor whose queue is still to be started.
     pub(crate) fn connect(socket: &Path) -> Self {
         let memory = File::from(memfd_create("guest", MemfdFlags::CLOEXEC).unwrap());
