@@ -8,12 +8,12 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::window::{
     answer_to, at, code, get_ready, is_granted, read32, start_from, transact, transact_from, write32,
 };
-use common::{Daemon, GET_RANDOM, STARTUP_CLEAR, pcr_extend, pcr_reset, slow_primary};
+use common::{Daemon, GET_RANDOM, STARTUP_CLEAR, pcr_extend, pcr_reset, slow_primary, wait_until};
 use crb_interface::Config;
 use crb_interface::frontend::{Frontend, FrontendConfig};
 use crb_interface::layout;
@@ -85,11 +85,12 @@ impl Machine {
     }
 
     fn wait_until_granted(&self, locality: u8) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !is_granted(&self.frontend, locality) {
-            assert!(Instant::now() < deadline, "locality {locality} has not got the TPM");
-            std::thread::sleep(Duration::from_micros(100));
-        }
+        wait_until("the locality has the TPM", || is_granted(&self.frontend, locality));
+    }
+
+    /// Waits for the end of locality 0's command.
+    fn wait_until_done(&self) {
+        wait_until("the command ends", || read32(&self.frontend, layout::CTRL_START) == 0);
     }
 
     /// Flushes the key that a command has made in spite of all, if any; says whether there was one.
@@ -144,7 +145,7 @@ fn is_taken_in_mid_command(machine: &Machine, lose: impl Fn(), next: u8) {
             daemon.signal(Signal::CONT);
         }
         machine.wait_until_granted(next);
-        assert_eq!(read32(frontend, layout::CTRL_START), 0);
+        machine.wait_until_done();
         let mut rest = [0xFF; 64];
         frontend.read(at(next, layout::DATA_BUFFER), &mut rest);
         assert_eq!(rest, [0; 64], "the response is for nobody else");
@@ -279,10 +280,7 @@ fn a_command_longer_than_the_buffer_comes_in_chunks() {
             let last = chunks.peek().is_none();
             write32(frontend, layout::CTRL_START, if last { 1 } else { NEXT_CHUNK });
         }
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while read32(frontend, layout::CTRL_START) != 0 {
-            assert!(Instant::now() < deadline, "no answer");
-        }
+        machine.wait_until_done();
         // A response that fits the buffer stays there.
         write32(frontend, layout::CTRL_START, NEXT_CHUNK);
         write32(frontend, layout::CTRL_START, RSP_RETRY);

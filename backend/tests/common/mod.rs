@@ -359,6 +359,14 @@ pub(crate) fn framed(locality: u8, command: &[u8]) -> Vec<u8> {
     [&[0, 0, 0, 8, locality], size.as_slice(), command].concat()
 }
 
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
 /// Numbers that look random and are the same in every run.
 pub(crate) struct Numbers(pub(crate) u64);
 
