@@ -8,7 +8,6 @@
 
 mod common;
 
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -17,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use common::virtio::Driver;
 use common::window::{answer, code, read32, start, transact, write32};
-use common::{CANCELED, Daemon, NOT_STARTED, STARTUP_CLEAR, SUCCESS, flush, pcr_extend, scene, slow_primary};
+use common::{
+    CANCELED, Daemon, NOT_STARTED, STARTUP_CLEAR, SUCCESS, flush, pcr_extend, scene, slow_primary, wait_until,
+};
 use crb_interface::frontend::{Frontend, FrontendConfig, FrontendError};
 use crb_interface::{Control, Memory, layout};
 use rustix::process::Signal;
@@ -128,6 +129,23 @@ fn a_restarted_process_goes_on_with_spoilt_pcr() {
 }
 
 #[test]
+fn a_command_that_dies_with_its_process_fails_and_the_next_is_to_be_tried_again() {
+    let mut server = Server::start();
+    let frontend = server.attach();
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
+    for round in 0..3 {
+        start(&frontend, &slow_primary(round));
+        assert_eq!(read32(&frontend, layout::CTRL_START), 1, "it is being executed");
+        drop(server.daemon.take());
+        assert_eq!(answer(&frontend), common::NO_POWER, "TPM_RC_FAILURE");
+        assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0x922, "TPM_RC_RETRY");
+        server.restart();
+        wait_until("the process is attached again", || frontend.attached());
+        assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
+    }
+}
+
+#[test]
 fn a_machine_that_is_reset_without_its_process_begins_afresh() {
     let mut server = Server::start();
     let frontend = server.attach();
@@ -143,15 +161,18 @@ fn a_machine_that_is_reset_without_its_process_begins_afresh() {
     assert_eq!(pcr0(&frontend), [0; 32]);
 }
 
-/// What a vCPU may be held for by the budget of 2 ms, on a machine that does much else.
+/// What the frontend may hold a vCPU for, unless it is told otherwise.
+const BUDGET: Duration = Duration::from_millis(2);
+/// The same on a machine that does much else.
 const HELD: Duration = Duration::from_millis(500);
 
 /// A guest's write, and how long it held the vCPU.
-fn timed_write(frontend: &Frontend, register: u64, value: u32) {
+fn timed_write(frontend: &Frontend, register: u64, value: u32) -> Duration {
     let begun = Instant::now();
     write32(frontend, register, value);
     let took = begun.elapsed();
     assert!(took < HELD, "a write to {register:#x} took {took:?}");
+    took
 }
 
 #[test]
@@ -160,11 +181,26 @@ fn a_process_that_hangs_does_not_hold_the_guest() {
     let frontend = server.attach();
     assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
     let daemon = server.daemon.as_ref().unwrap();
+    let mut best = HELD;
+    for _ in 0..100 {
+        daemon.freeze();
+        timed_write(&frontend, layout::LOC_CTRL, 1);
+        timed_write(&frontend, layout::CTRL_REQ, 1);
+        frontend.write(layout::DATA_BUFFER, GET_RANDOM);
+        best = best.min(timed_write(&frontend, layout::CTRL_START, 1));
+        daemon.signal(Signal::CONT);
+        assert_eq!(answer(&frontend).len(), 28);
+        // Where the processors are busy it takes some tries.
+        if best <= BUDGET {
+            break;
+        }
+    }
+    assert!(
+        best <= BUDGET,
+        "the budget is {BUDGET:?}, and START took {best:?} at best"
+    );
     daemon.freeze();
-    timed_write(&frontend, layout::LOC_CTRL, 1);
-    timed_write(&frontend, layout::CTRL_REQ, 1);
-    frontend.write(layout::DATA_BUFFER, GET_RANDOM);
-    timed_write(&frontend, layout::CTRL_START, 1);
+    start(&frontend, GET_RANDOM);
     // More requests than the socket's buffer has room for.
     for _ in 0..2000 {
         timed_write(&frontend, layout::CTRL_CANCEL, 1);
@@ -201,14 +237,6 @@ fn a_socket_that_never_answers_does_not_hold_the_guest() {
     server.restart();
     wait_until("the process is attached again", || frontend.attached());
     assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
-}
-
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not in time");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 #[test]
@@ -397,58 +425,6 @@ fn one_monitor_after_another_is_served() {
         let frontend = server.attach();
         assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
     }
-}
-
-#[test]
-fn nonsense_on_the_socket_costs_only_its_own_connection() {
-    let server = Server::start();
-    drop(server.attach());
-    let mut state = 0x9E37_79B9_7F4A_7C15u64;
-    let mut random = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 33) as u32
-    };
-    for _ in 0..200 {
-        let mut stream = UnixStream::connect(server.socket()).unwrap();
-        for _ in 0..random() % 4 {
-            // A header of a message that exists, with a size that is seldom right, and random content.
-            let size = random() % 64;
-            let mut message = Vec::new();
-            for word in [random() % 45, 1 | (random() & 8), size] {
-                message.extend(word.to_le_bytes());
-            }
-            message.extend((0..size).map(|_| random() as u8));
-            if stream.write_all(&message).is_err() {
-                break;
-            }
-        }
-    }
-    let frontend = server.attach();
-    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
-}
-
-#[test]
-fn random_accesses_of_a_guest_leave_the_process_serving() {
-    let server = Server::start();
-    let frontend = server.attach();
-    let mut state = 7u64;
-    let mut random = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        state >> 33
-    };
-    for _ in 0..10_000 {
-        let offset = random() % 5 * 0x1000
-            + if random() % 2 == 0 {
-                random() % 0x90
-            } else {
-                random() % 0x1000
-            };
-        let value = [1u64, 2, 4, 0, random()][(random() % 5) as usize].to_le_bytes();
-        frontend.write(offset, &value[..1 + (random() % 8) as usize]);
-    }
-    frontend.reset().unwrap();
-    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
-    assert_eq!(code(&transact(&frontend, GET_RANDOM)), 0);
 }
 
 /// A guest in the middle of everything.
