@@ -428,14 +428,16 @@ fn a_ring_that_is_never_empty_keeps_nobody() {
     drop(test);
 }
 
-/// A process that has the window's memory says without end that there is a command in it. Neither a monitor that leaves
-/// nor one that asks for something is kept by that.
+/// A process that has the window's memory says without end that there is a command in it, and that localities want the
+/// TPM. Neither a monitor that leaves nor one that asks for something is kept by that.
 #[test]
 fn a_window_that_always_has_a_command_keeps_nobody() {
     const OWNER: usize = 0x5000;
     const RESPONSE_LEN: usize = 0x5088;
     const MAGIC: usize = 0x50C0;
     const EXECUTING_AND_POLLED: u32 = 3 << 30;
+    /// Nothing, locality 2 has seized, the active locality has relinquished.
+    const NOTES: [u32; 3] = [0, 1 << 10, 1 << 16];
     // Long enough that the process does not sleep when the thread that writes the word does not run.
     let mut server = Server::start_with(&["--poll-us", "20000"]);
     let asked: [fn(&Step) -> bool; 5] = [
@@ -455,7 +457,9 @@ fn a_window_that_always_has_a_command_keeps_nobody() {
         let hammered = Arc::clone(&window);
         let hammer = std::thread::spawn(move || {
             while test.strong_count() > 0 {
-                hammered.store(OWNER, EXECUTING_AND_POLLED);
+                for note in NOTES {
+                    hammered.store(OWNER, EXECUTING_AND_POLLED | note);
+                }
             }
         });
         let file = window.file().try_clone().unwrap();

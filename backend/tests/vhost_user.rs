@@ -624,6 +624,21 @@ fn requests_of_a_monitor_lose_no_command() {
     }
 }
 
+/// The same where the process looks at the window, and commands are announced nowhere else.
+#[test]
+fn requests_of_a_guest_lose_no_command() {
+    let server = Server::start();
+    let frontend = server.attach();
+    assert_eq!(code(&transact(&frontend, &STARTUP_CLEAR)), 0);
+    for round in 0..2000 {
+        // resetEstablishmentBit of locality 3, for which nobody waits.
+        write32(&frontend, 0x3000 + layout::LOC_CTRL, 8);
+        for _ in 0..round % 3 {
+            assert_eq!(transact(&frontend, GET_RANDOM).len(), 28);
+        }
+    }
+}
+
 /// Measures into PCR 16; returns its value.
 fn measure(driver: &mut Driver) -> Vec<u8> {
     assert_eq!(code(&driver.run(&pcr_extend(16, [7; 32]))), 0);
