@@ -58,13 +58,19 @@ pub trait Memory {
 
     /// Copies bytes out; zeros for what lies past the end.
     fn copy_out(&self, offset: usize, out: &mut [u8]) {
-        // As most accesses of a guest are.
-        if let ([first, second], []) = out.as_chunks_mut()
-            && offset.is_multiple_of(WORD)
-            && let Some([low, high, ..]) = self.words().get(offset / WORD..)
-        {
-            (*first, *second) = (read(Some(low)), read(Some(high)));
-            return;
+        if offset.is_multiple_of(WORD) {
+            // As most accesses of a guest are.
+            match (out.as_chunks_mut(), self.words().get(offset / WORD..)) {
+                (([first, second], []), Some([low, high, ..])) => {
+                    (*first, *second) = (read(Some(low)), read(Some(high)));
+                    return;
+                }
+                (([bytes], []), Some([word, ..])) => {
+                    *bytes = read(Some(word));
+                    return;
+                }
+                _ => {}
+            }
         }
         if !are_words(offset, out) {
             return copy_ragged_out(self.words_from(offset), offset, out);

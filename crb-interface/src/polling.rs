@@ -17,7 +17,7 @@ const LINE: usize = 64;
 /// Bytes of a command or response that are brought before its length is known.
 const SHORT: usize = 2 * LINE;
 /// Bytes of a response that are brought, whatever its length: what the other side has not written is here still.
-const LONG: usize = 4 * LINE;
+const LONG: usize = 8 * LINE;
 
 impl<M: Memory> Crb<M> {
     /// The TPM's side of the connection that the window has now, with the localities that the monitor's has. Commands that are
