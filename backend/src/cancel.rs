@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Where the command is that a request would be for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Nowhere, or still where its sender put it.
-    #[default]
     Waiting,
     /// In a buffer of ours.
     Taken,
@@ -18,7 +17,8 @@ enum Stage {
 
 #[derive(Debug, Default)]
 struct Requests {
-    stage: Stage,
+    /// A command was taken that the engine does not have yet.
+    in_hands: bool,
     /// For the command that still waits.
     waiting: bool,
     /// For the command that was taken.
@@ -28,6 +28,9 @@ struct Requests {
 /// The requests, and the flag that the engine looks at.
 pub(crate) struct Cancel {
     engine: Arc<AtomicBool>,
+    /// The engine has a command. That begins under the lock, and ends without: a request that finds it so a moment too late
+    /// sets a flag that is cleared for the next command.
+    running: AtomicBool,
     requests: Mutex<Requests>,
 }
 
@@ -36,6 +39,7 @@ impl Cancel {
     pub(crate) fn new(engine: Arc<AtomicBool>) -> Self {
         Self {
             engine,
+            running: AtomicBool::new(false),
             requests: Mutex::default(),
         }
     }
@@ -45,13 +49,23 @@ impl Cancel {
         self.requests.lock().unwrap_or_else(|_| std::process::abort())
     }
 
+    fn stage(&self, requests: &Requests) -> Stage {
+        if self.running.load(Ordering::Acquire) {
+            Stage::Running
+        } else if requests.in_hands {
+            Stage::Taken
+        } else {
+            Stage::Waiting
+        }
+    }
+
     /// Takes a command, if one waits, from where its sender put it; `take` says whether it did, and does not block.
     pub(crate) fn taking<T>(&self, take: impl FnOnce() -> (bool, T)) -> T {
         let mut requests = self.lock();
         let (found, taken) = take();
         requests.taken = false;
         if found {
-            requests.stage = Stage::Taken;
+            requests.in_hands = true;
             requests.taken = std::mem::take(&mut requests.waiting);
         }
         taken
@@ -60,16 +74,17 @@ impl Cancel {
     /// The engine executes the command that was taken, as long as the result lives. Nothing else may be in the engine.
     pub(crate) fn running(&self) -> Running<'_> {
         let mut requests = self.lock();
-        requests.stage = Stage::Running;
+        requests.in_hands = false;
         self.engine
             .store(std::mem::take(&mut requests.taken), Ordering::Relaxed);
+        self.running.store(true, Ordering::Relaxed);
         Running(self)
     }
 
     /// Cancels the command that runs or is about to. `waits` says whether there is one that was not taken yet.
     pub(crate) fn request(&self, waits: impl FnOnce() -> bool) {
         let mut requests = self.lock();
-        match requests.stage {
+        match self.stage(&requests) {
             Stage::Waiting => requests.waiting = waits(),
             Stage::Taken => requests.taken = true,
             Stage::Running => self.engine.store(true, Ordering::Relaxed),
@@ -86,7 +101,7 @@ impl Cancel {
     pub(crate) fn request_if(&self, is_for_it: impl FnOnce() -> bool) {
         let mut requests = self.lock();
         if is_for_it() {
-            match requests.stage {
+            match self.stage(&requests) {
                 // Whoever takes it looks for requests.
                 Stage::Waiting => {}
                 Stage::Taken => requests.taken = true,
@@ -106,7 +121,7 @@ pub(crate) struct Running<'a>(&'a Cancel);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.lock().stage = Stage::Waiting;
+        self.0.running.store(false, Ordering::Release);
     }
 }
 

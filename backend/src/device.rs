@@ -28,6 +28,8 @@ use crate::store::{Access, Lease};
 
 /// The response of a TPM that has no power, as swtpm answers it, and of one that was handed over: TPM_RC_FAILURE.
 const FAILURE: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x01\x01";
+/// The response to a command that was cancelled before it began: TPM_RC_CANCELED.
+const CANCELED: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x09";
 /// The response to a locality that does not exist: TPM_RC_LOCALITY.
 const NO_LOCALITY: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x07";
 /// TPM2_Startup(TPM_SU_CLEAR); the last byte tells it from TPM_SU_STATE.
@@ -191,11 +193,27 @@ impl Device {
 
     /// Runs one command from a locality; the response is valid until the next command.
     pub(crate) fn execute<'a>(&self, locality: u8, command: &[u8], response: &'a mut ResponseBuffer) -> &'a [u8] {
+        self.execute_unless(|| false, locality, command, response)
+    }
+
+    /// The same for a command whose sender has a place of its own where it asks to cancel it, before it sends the request to
+    /// do so: such a command is not taken by [`Cancel::taking`].
+    pub(crate) fn execute_unless<'a>(
+        &self,
+        cancelled: impl Fn() -> bool,
+        locality: u8,
+        command: &[u8],
+        response: &'a mut ResponseBuffer,
+    ) -> &'a [u8] {
         let mut state = self.lock_early();
+        let _running = self.cancel.running();
+        // Requests that came before were for nothing that runs; those that come from now on reach the engine.
+        if cancelled() {
+            return &CANCELED;
+        }
         if !settling::tells_nothing(command) && !state.settle_if_due() {
             return &FAILURE;
         }
-        let _running = self.cancel.running();
         let Some(locality) = Locality::new(locality) else {
             return &NO_LOCALITY;
         };
@@ -220,7 +238,8 @@ impl Device {
         response
     }
 
-    /// Requests to cancel commands. Whoever executes a command takes it by [`Cancel::taking`].
+    /// Requests to cancel commands. Whoever executes a command takes it by [`Cancel::taking`], or knows by itself whether it
+    /// is cancelled.
     pub(crate) fn cancel(&self) -> &Cancel {
         &self.cancel
     }

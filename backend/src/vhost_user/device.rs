@@ -33,9 +33,6 @@ const MAX_QUEUE_SIZE: usize = 16;
 /// How long a monitor that goes on with its TPM waits for the lock of a state directory that was given up.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
-/// The response to a command that was cancelled before it began: TPM_RC_CANCELED.
-const CANCELED: [u8; 10] = *b"\x80\x01\0\0\0\x0a\0\0\x09\x09";
-
 pub(super) type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
 
 /// A CRB window and where it is in the guest.
@@ -231,23 +228,19 @@ impl Endpoint {
 
     /// Executes the command that waits in a CRB, if there is one still.
     fn serve_crb<M: crb_interface::Memory>(&self, crb: &Crb<M>, buffers: &mut Buffers) {
-        let taken = self.tpm.cancel().taking(|| {
-            let taken = crb.take_command(&mut buffers.command);
-            (taken.is_some(), taken)
-        });
-        if let Some((locality, len)) = taken {
+        if let Some((locality, len)) = crb.take_command(&mut buffers.command) {
             self.execute_in(crb, locality, len, buffers);
         }
     }
 
     /// Executes a command that was taken from a CRB.
     fn execute_in<M: crb_interface::Memory>(&self, crb: &Crb<M>, locality: u8, len: usize, buffers: &mut Buffers) {
-        // The guest's request stands in the window before the monitor passes it on: it is found here, or comes later.
-        if crb.cancel_requested() {
-            return crb.complete(&CANCELED);
-        }
         let command = buffers.command.get(..len).unwrap_or_default();
-        let response = self.tpm.execute(locality, command, &mut buffers.response);
+        // The guest's request stands in the window before the monitor passes it on: it is found there, or comes later.
+        let cancelled = || crb.cancel_requested();
+        let response = self
+            .tpm
+            .execute_unless(cancelled, locality, command, &mut buffers.response);
         // A monitor that has left has completed the command itself, and may be at another one by now.
         if !self.ended.load(Ordering::Relaxed) {
             crb.complete(response);
