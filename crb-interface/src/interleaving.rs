@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use crate::layout::{self, CTRL_CANCEL, CTRL_REQ, CTRL_START, CTRL_STS, DATA_BUFFER, LOC_CTRL, LOC_STATE, LOC_STS};
+use crate::registers::LocSts;
 use crate::{Config, Crb, LocalMemory, Memory};
 
 const COMMAND: [u8; 12] = *b"\x80\x01\0\0\0\x0c\0\0\x01\x7b\0\x10";
@@ -184,4 +185,28 @@ fn a_command_may_end_anywhere_in_a_step() {
             }
         }
     });
+}
+
+#[test]
+fn who_sees_that_it_has_the_tpm_can_see_that_the_window_comes() {
+    let next = 2;
+    let memory = in_command(None);
+    let monitor = over(&memory);
+    write(&monitor, (next, 4));
+    let moments = Cell::new(0);
+    let look = |_| {
+        let granted = monitor.register::<LocSts>(next).contains(LocSts::GRANTED);
+        if granted && monitor.executing() {
+            assert!(monitor.is_given_back_soon());
+            moments.set(moments.get() + 1);
+        }
+    };
+    let interrupted = Interrupted {
+        memory: Arc::clone(&memory),
+        accesses: Cell::default(),
+        before_access: &look,
+    };
+    assert!(!monitor.is_given_back_soon());
+    Crb::new(interrupted, Config::default()).complete(&RESPONSE);
+    assert!(moments.get() > 0 && !monitor.is_given_back_soon());
 }

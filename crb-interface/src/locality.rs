@@ -20,6 +20,14 @@ impl<M: Memory> Crb<M> {
         self.register::<LocState>(locality).active() == Some(locality)
     }
 
+    /// Whether another locality has the TPM already than the one whose command has ended, but the window not yet the monitor's:
+    /// the TPM's side is about to give it back. A guest that sees who has the TPM goes on at once.
+    #[must_use]
+    pub fn is_given_back_soon(&self) -> bool {
+        let owner = self.memory.load(layout::OWNER);
+        is_executing(owner) && self.active().is_some_and(|active| active != sender_of(owner))
+    }
+
     /// Shows the TPM's established flag in tpmEstablished, which is the other way round. No command may be executing.
     pub fn set_established(&self, established: bool) {
         let mut state: LocState = self.common();
@@ -150,10 +158,11 @@ impl<M: Memory> Crb<M> {
             self.set_register(before, LocSts::empty());
             self.go_idle();
         }
+        self.broadcast(self.common::<LocState>().given_to(locality));
+        // Last: see `is_given_back_soon`.
         if let Some(locality) = locality {
             self.set_register(locality, LocSts::GRANTED);
         }
-        self.broadcast(self.common::<LocState>().given_to(locality));
         if before.is_some() && locality.is_some() {
             self.interrupt(IntSts::LOCALITY_CHANGE);
         }

@@ -241,6 +241,9 @@ impl Frontend {
         if self.0.crb.announces(offset, data) {
             self.0.wake(&mut state);
         }
+        if self.0.crb.is_given_back_soon() {
+            self.0.wait_for_window(&state);
+        }
         let actions = self.0.crb.write(offset, data);
         if !actions.is_empty() {
             self.0.act(&mut state, actions);
@@ -285,6 +288,20 @@ impl Shared {
             && state.ring.must_notify(&**memory)
         {
             link.kick();
+        }
+    }
+
+    /// Waits until the window is ours again, which the guest takes it for: the process has but to run.
+    fn wait_for_window(&self, state: &State) {
+        const LIMIT: Duration = Duration::from_millis(1);
+        const LOOK: Duration = Duration::from_micros(50);
+        let begun = Instant::now();
+        while self.crb.is_given_back_soon() && begun.elapsed() < LIMIT {
+            // It may need this processor for that.
+            if let Some(link) = state.link.as_ref().filter(|_| begun.elapsed() > LOOK) {
+                link.wait_for_call(LOOK);
+            }
+            std::hint::spin_loop();
         }
     }
 
