@@ -6,25 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crb_interface::layout::{CONFIG_CONTROL, DATA_BUFFER_SIZE, MEMORY_SIZE, PAGE, STAGING_SIZE};
-use crb_interface::{Action, Config, Control, Crb, LocalMemory, SharedMemory};
+use crb_interface::layout::{CONFIG_CONTROL, DATA_BUFFER_SIZE, PAGE};
+use crb_interface::{Action, Config, Control, Crb, LocalMemory};
 use vhost::vhost_user::message::{
     VhostTransferStateDirection, VhostTransferStatePhase, VhostUserProtocolFeatures, VhostUserVirtioFeatures,
 };
 use vhost_user_backend::{VhostUserBackend, VringT};
 use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
-use virtio_queue::{DescriptorChain, QueueT};
-use vm_memory::{Bytes, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use virtio_queue::QueueT;
+use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
 
-use tpm_engine::ResponseBuffer;
-
-use super::memory;
+use super::chain::{read_command, write_response};
 use super::requests::Requests;
 use super::transfer::Transfer;
 use super::vring::Vring;
 use super::waiting::{Last, Waiting};
+use super::worker::{Buffers, Window, Worker};
 use crate::device::{Device, StateError};
 use crate::process;
 
@@ -34,22 +33,6 @@ const MAX_QUEUE_SIZE: usize = 16;
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
-
-/// A CRB window and where it is in the guest.
-struct Window {
-    crb: Crb<SharedMemory>,
-    base: u64,
-}
-
-/// What commands of a connection go through, one at a time.
-struct Worker {
-    memory: Option<Memory>,
-    window: Option<Arc<Window>>,
-    buffers: Buffers,
-    waiting: Waiting,
-    /// The monitor knows that the window is looked at.
-    polling: bool,
-}
 
 /// What was found where commands are.
 enum Found {
@@ -78,21 +61,6 @@ enum Left {
     Done,
     /// A request of the monitor comes first. There may be more commands.
     Interrupted,
-}
-
-/// A command and its response.
-struct Buffers {
-    command: Box<[u8; STAGING_SIZE]>,
-    response: ResponseBuffer,
-}
-
-impl Buffers {
-    fn new() -> Self {
-        Self {
-            command: Box::new([0; STAGING_SIZE]),
-            response: ResponseBuffer::default(),
-        }
-    }
 }
 
 /// The device behind one connection.
@@ -182,7 +150,7 @@ impl Endpoint {
             vring.add_used(head, 0).map_err(io::Error::other)?;
             if let Some((locality, len)) = taken {
                 self.execute_in(&window.crb, locality, len, buffers);
-                signal(window, vring)?;
+                window.signal(vring)?;
             }
         } else {
             self.first_command();
@@ -223,7 +191,7 @@ impl Endpoint {
     /// Executes the command that waits in the window, if there is one still.
     fn serve_window(&self, window: &Window, buffers: &mut Buffers, vring: &Vring) -> io::Result<()> {
         self.serve_crb(&window.crb, buffers);
-        signal(window, vring)
+        window.signal(vring)
     }
 
     /// Executes the command that waits in a CRB, if there is one still.
@@ -477,86 +445,6 @@ impl Endpoint {
     }
 }
 
-/// Tells the monitor that its command is done, if it sleeps until then.
-fn signal(window: &Window, vring: &Vring) -> io::Result<()> {
-    match window.crb.wants_signal() {
-        true => vring.signal_used_queue(),
-        false => Ok(()),
-    }
-}
-
-impl Window {
-    /// The window in a monitor's memory, which may have none.
-    fn find(memory: &GuestMemoryMmap) -> io::Result<Option<Arc<Self>>> {
-        memory::check(memory)?;
-        let mut window = None;
-        for region in memory.iter() {
-            if let Some(shared) = SharedMemory::of_region(region)? {
-                let base = region.start_addr().0;
-                let config = Config {
-                    base,
-                    ..Config::default()
-                };
-                window = Some(Arc::new(Self {
-                    crb: Crb::of_connection(shared, config),
-                    base,
-                }));
-            }
-        }
-        Ok(window)
-    }
-
-    /// Whether the chain begins in the window's pages.
-    fn holds<M: std::ops::Deref<Target = GuestMemoryMmap> + Clone>(&self, chain: &DescriptorChain<M>) -> bool {
-        chain
-            .clone()
-            .next()
-            .and_then(|part| part.addr().0.checked_sub(self.base))
-            .is_some_and(|offset| offset < MEMORY_SIZE as u64)
-    }
-}
-
-impl Worker {
-    /// Notes where this thread runs. Whether that is where the monitor's runs.
-    fn shares_processor(&self) -> bool {
-        let window = self.window.as_ref();
-        window.is_some_and(|window| window.crb.memory().device_shares_processor())
-    }
-
-    /// Has the monitor know that the window is looked at.
-    fn begin_polling(&mut self) {
-        if let Some(window) = &self.window
-            && !std::mem::replace(&mut self.polling, true)
-        {
-            window.crb.begin_polling();
-        }
-    }
-
-    /// Looks for commands in the window for a moment, and has the monitor know that.
-    fn poll(&mut self) {
-        /// Looks between two at the queue and at the clock, which take longer.
-        const LOOKS: u32 = 32;
-        self.begin_polling();
-        for _ in 0..LOOKS {
-            std::hint::spin_loop();
-            if let Some(window) = &self.window
-                && window.crb.polled_command()
-            {
-                return window.crb.prepare_command();
-            }
-        }
-    }
-
-    /// The window is not looked at any more. True when there is a command that nobody will announce: it has to be
-    /// executed now.
-    fn end_polling(&mut self) -> bool {
-        let polled = std::mem::take(&mut self.polling);
-        self.window
-            .as_ref()
-            .is_some_and(|window| polled && window.crb.end_polling())
-    }
-}
-
 impl VhostUserBackend for Endpoint {
     type Bitmap = ();
     type Vring = Vring;
@@ -675,48 +563,6 @@ impl VhostUserBackend for Endpoint {
             Some(vring) => vring.take_kick(),
             None => Ok(()),
         }
-    }
-}
-
-/// Copies the command out of a virtio-tpm driver's chain; returns its length.
-fn read_command<M: std::ops::Deref<Target = GuestMemoryMmap> + Clone>(
-    memory: &GuestMemoryMmap,
-    chain: &DescriptorChain<M>,
-    command: &mut [u8; STAGING_SIZE],
-) -> usize {
-    let mut len = 0usize;
-    for part in chain.clone().readable() {
-        let room = command.get_mut(len..).unwrap_or_default();
-        let count = usize::try_from(part.len()).unwrap_or(usize::MAX).min(room.len());
-        let Some(room) = room.get_mut(..count) else { break };
-        if memory.read_slice(room, part.addr()).is_err() {
-            break;
-        }
-        len = len.saturating_add(count);
-    }
-    len
-}
-
-/// Writes a response into a virtio-tpm driver's chain; returns the length that was written.
-fn write_response<M: std::ops::Deref<Target = GuestMemoryMmap> + Clone>(
-    memory: &GuestMemoryMmap,
-    chain: DescriptorChain<M>,
-    response: &[u8],
-) -> u32 {
-    let mut rest = response;
-    for part in chain.writable() {
-        let count = usize::try_from(part.len()).unwrap_or(usize::MAX).min(rest.len());
-        let (now, later) = rest.split_at(count);
-        if memory.write_slice(now, part.addr()).is_err() {
-            return 0;
-        }
-        rest = later;
-    }
-    // Half a response would be worse than none.
-    if rest.is_empty() {
-        u32::try_from(response.len()).unwrap_or(0)
-    } else {
-        0
     }
 }
 

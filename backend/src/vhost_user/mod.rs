@@ -1,11 +1,13 @@
 //! The vhost-user server: one monitor after another, each with the same TPM.
 
+mod chain;
 mod device;
 mod memory;
 mod requests;
 mod transfer;
 mod vring;
 mod waiting;
+mod worker;
 
 use std::io;
 use std::os::unix::net::UnixListener;
