@@ -232,7 +232,8 @@ impl Frontend {
         self.0.crb.read(offset, data);
     }
 
-    /// Writes at an offset into the window, as a guest does. Holds the caller no longer than the budget.
+    /// Writes at an offset into the window, as a guest does. Holds the caller no longer than the budget, or a millisecond where
+    /// the process was stopped while it gave the window back to another locality.
     pub fn write(&self, offset: u64, data: &[u8]) {
         if self.0.crb.write_on(offset, data) {
             return;
