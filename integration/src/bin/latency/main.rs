@@ -156,10 +156,11 @@ fn held_rounds(rounds: u32) -> u32 {
     (rounds / 50).max(5)
 }
 
-/// Pauses take their time.
+/// Pauses take their time, but a median of a few says nothing: how soon a processor wakes is different each time.
 fn rounds_at(placement: Placement, rounds: u32) -> u32 {
+    const FEW: u32 = 40;
     match placement.pause() {
-        Some(_) => (rounds / 20).max(3),
+        Some(_) => (rounds / 20).max(FEW).min(rounds),
         None => rounds,
     }
 }
