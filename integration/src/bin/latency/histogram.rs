@@ -13,7 +13,9 @@ use super::summary::Results;
 
 /// Bars to a factor of ten.
 const STEPS: f64 = 16.0;
-/// Powers of ten that a picture spans: 1 µs to 1 s.
+/// The power of ten, in microseconds, that a picture begins at.
+const BEGIN: f64 = -1.0;
+/// Powers of ten that it spans: to 100 ms.
 const DECADES: f64 = 6.0;
 const PANEL: (u32, u32) = (460, 260);
 
@@ -63,14 +65,15 @@ fn draw_panel<'a>(
             ("sans-serif", 15),
         )
         .margin(8)
+        .margin_right(24)
         .x_label_area_size(32)
         .y_label_area_size(40)
-        .build_cartesian_2d(0.0..DECADES, 0.0..highest * 1.05)?;
+        .build_cartesian_2d(BEGIN..BEGIN + DECADES, 0.0..highest * 1.05)?;
     chart
         .configure_mesh()
         .disable_mesh()
         .x_labels(7)
-        .x_label_formatter(&|decade| format!("{} µs", 10f64.powf(*decade)))
+        .x_label_formatter(&|decade| label(*decade))
         .y_desc("% of commands")
         .draw()?;
     for (route, colour, points) in outlines {
@@ -87,13 +90,24 @@ fn draw_panel<'a>(
         .draw()
 }
 
+/// A power of ten, in microseconds.
+fn label(decade: f64) -> String {
+    let micros = 10f64.powf(decade);
+    if micros < 1000.0 {
+        format!("{micros} µs")
+    } else {
+        format!("{} ms", micros / 1000.0)
+    }
+}
+
 /// The outline of the histogram: per cent over the logarithm of the time.
 fn outline(times: &Times) -> Vec<(f64, f64)> {
     let mut bars = vec![0u32; (STEPS * DECADES) as usize];
     let mut total = 0u32;
     for time in times.micros() {
         let last = bars.len().saturating_sub(1);
-        let bar = ((time.max(1.0).log10() * STEPS) as usize).min(last);
+        // What is outside is at its edge.
+        let bar = (((time.log10() - BEGIN).max(0.0) * STEPS) as usize).min(last);
         if let Some(bar) = bars.get_mut(bar) {
             *bar += 1;
         }
@@ -102,8 +116,8 @@ fn outline(times: &Times) -> Vec<(f64, f64)> {
     let mut points = Vec::new();
     for (number, bar) in bars.into_iter().enumerate() {
         let share = f64::from(bar) * 100.0 / f64::from(total.max(1));
-        points.push((number as f64 / STEPS, share));
-        points.push(((number + 1) as f64 / STEPS, share));
+        points.push((BEGIN + number as f64 / STEPS, share));
+        points.push((BEGIN + (number + 1) as f64 / STEPS, share));
     }
     points
 }
