@@ -50,7 +50,7 @@ impl<M: Memory> Crb<M> {
     }
 
     /// Whether a command is being received, perhaps since just now.
-    fn is_receiving(&self) -> bool {
+    pub(crate) fn is_receiving(&self) -> bool {
         if self.executing() {
             return false;
         }
@@ -132,7 +132,7 @@ impl<M: Memory> Crb<M> {
         let owner = self.memory.load(layout::OWNER);
         let locality = sender_of(owner);
         let ours = self.is_ours(owner) && self.exists(locality);
-        (ours && owner & owner::EXECUTING != 0).then_some(locality)
+        (ours && owner::is_executing(owner)).then_some(locality)
     }
 
     /// The process is gone, and the window the monitor's: a command that was being executed has this response. A process

@@ -39,6 +39,11 @@ pub(crate) mod owner {
     pub(crate) const SEIZED: u32 = REQUESTS << SEIZED_SHIFT;
     /// What is noted in the middle of a command, beside requests, which can wait.
     pub(crate) const NOTES: u32 = SEIZED | CHANGED | HOLDER;
+
+    /// Whether the TPM's side has a command and the window.
+    pub(crate) const fn is_executing(owner: u32) -> bool {
+        owner & EXECUTING != 0
+    }
 }
 
 /// States of the interface (PTP 6.5.3.11).
@@ -377,7 +382,7 @@ impl<M: Memory> Crb<M> {
     /// Whether a command is being executed and the window is the TPM's.
     #[must_use]
     pub fn executing(&self) -> bool {
-        self.memory.load(layout::OWNER) & owner::EXECUTING != 0
+        owner::is_executing(self.memory.load(layout::OWNER))
     }
 
     /// Whether TPM_CRB_CTRL_START shows a command of this locality that is not done. That is so for a moment longer than

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::buffer::sender_of;
+use crate::crb::owner::is_executing;
 use crate::crb::{Action, Actions, Crb, State, at, owner, page};
 use crate::layout::{self, DATA_BUFFER, DATA_BUFFER_SIZE};
 use crate::memory::Memory;
@@ -268,25 +269,13 @@ impl<M: Memory> Crb<M> {
             return false;
         }
         self.will_use(end_in_buffer);
-        match self.state() {
-            State::Ready => {
-                self.set_state(State::Reception);
-                true
-            }
-            State::Reception => true,
-            // The next command without cmdReady (CapCRBIdleBypass), as Linux sends those with which it starts a TPM up.
-            State::Completion => {
-                self.discard();
-                self.set_state(State::Reception);
-                true
-            }
-            State::Idle | State::Execution => false,
+        // The next command without cmdReady (CapCRBIdleBypass), as Linux sends those with which it starts a TPM up.
+        if self.state() == State::Completion {
+            self.discard();
+            self.set_state(State::Reception);
         }
+        self.is_receiving()
     }
-}
-
-const fn is_executing(owner: u32) -> bool {
-    owner & owner::EXECUTING != 0
 }
 
 /// The locality that has the TPM when the command of an owner word has ended, after what was noted.

@@ -1,7 +1,7 @@
 //! The interface as bytes, to go on elsewhere.
 
 use crate::crb::{Crb, owner};
-use crate::layout::{DATA_BUFFER_SIZE, LOCALITIES, MAGIC, MAGIC_VALUE, MEMORY_SIZE, OWNER, QUEUE_DESCRIPTORS, STATE};
+use crate::layout::{DATA_BUFFER_SIZE, MAGIC, MAGIC_VALUE, MEMORY_SIZE, OWNER, QUEUE_DESCRIPTORS, STATE};
 use crate::memory::Memory;
 use crate::registers::CtrlStart;
 
@@ -46,9 +46,7 @@ impl<M: Memory> Crb<M> {
         self.memory
             .update(OWNER, |word| word & !(owner::EXECUTING | owner::POLLED));
         // The TPM's side clears it a moment after it has given the window back: the window may have been saved in between.
-        for locality in (0..LOCALITIES).filter(|locality| self.exists(*locality)) {
-            self.set_register(locality, CtrlStart::empty());
-        }
+        self.broadcast(CtrlStart::empty());
         self.show_localities();
         self.will_use(DATA_BUFFER_SIZE);
         true
