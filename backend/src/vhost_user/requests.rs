@@ -7,9 +7,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// Whether a message is being carried out for which the queue has to be left.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    pending: Mutex<bool>,
-    /// The same, for who looks after each command.
-    hint: AtomicBool,
+    /// Changed under the lock; looked at without it after each command.
+    pending: AtomicBool,
+    changes: Mutex<()>,
     done: Condvar,
 }
 
@@ -26,26 +26,25 @@ impl Requests {
 
     /// Whether the queue has to be left.
     pub(super) fn is_pending(&self) -> bool {
-        self.hint.load(Ordering::Relaxed)
+        self.pending.load(Ordering::Relaxed)
     }
 
     /// Waits until there is none. No lock may be held that a request needs.
     pub(super) fn wait(&self) {
         if self.is_pending() {
-            let pending = self.lock();
-            let waited = self.done.wait_while(pending, |pending| *pending);
+            let waited = self.done.wait_while(self.lock(), |()| self.is_pending());
             drop(waited.unwrap_or_else(PoisonError::into_inner));
         }
     }
 
     fn set(&self, pending: bool) {
-        *self.lock() = pending;
-        self.hint.store(pending, Ordering::Relaxed);
+        let _changes = self.lock();
+        self.pending.store(pending, Ordering::Relaxed);
         self.done.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
