@@ -17,17 +17,11 @@ use common::{Daemon, GET_RANDOM, STARTUP_CLEAR, pcr_extend, pcr_reset, slow_prim
 use crb_interface::Config;
 use crb_interface::frontend::{Frontend, FrontendConfig};
 use crb_interface::layout;
+use crb_interface::registers::LocCtrl;
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-const REQUEST_ACCESS: u32 = 1;
-const RELINQUISH: u32 = 2;
-const SEIZE: u32 = 4;
-const RESET_ESTABLISHMENT: u32 = 8;
-const HASH_START: u32 = 1;
-const HASH_DATA: u32 = 2;
-const HASH_END: u32 = 4;
 /// TPM_RC_LOCALITY.
 const LOCALITY: u32 = 0x907;
 
@@ -80,8 +74,8 @@ impl Machine {
     }
 
     /// A write to TPM_LOC_CTRL.
-    fn ask(&self, locality: u8, what: u32) {
-        write32(&self.frontend, at(locality, layout::LOC_CTRL), what);
+    fn ask(&self, locality: u8, what: LocCtrl) {
+        write32(&self.frontend, at(locality, layout::LOC_CTRL), what.bits());
     }
 
     /// As a guest that goes on in the very moment in which it has the TPM.
@@ -113,12 +107,12 @@ impl Machine {
 
     /// A hash sequence of locality 4.
     fn measure(&self, parts: &[&[u8]]) {
-        self.ask(4, HASH_START);
+        self.ask(4, LocCtrl::HASH_START);
         for part in parts {
             self.frontend.write(at(4, layout::DATA_BUFFER), part);
-            self.ask(4, HASH_DATA);
+            self.ask(4, LocCtrl::HASH_DATA);
         }
-        self.ask(4, HASH_END);
+        self.ask(4, LocCtrl::HASH_END);
     }
 }
 
@@ -168,16 +162,16 @@ fn is_taken_in_mid_command(machine: &Machine, lose: impl Fn(), next: u8) {
 #[test]
 fn a_locality_that_seizes_in_mid_command_has_the_tpm_and_the_command_is_cancelled() {
     let machine = Machine::started();
-    is_taken_in_mid_command(&machine, || machine.ask(2, SEIZE), 2);
+    is_taken_in_mid_command(&machine, || machine.ask(2, LocCtrl::SEIZE), 2);
 }
 
 #[test]
 fn a_locality_that_relinquishes_in_mid_command_makes_way_for_the_next() {
     let machine = Machine::started();
     let lose = || {
-        machine.ask(1, REQUEST_ACCESS);
+        machine.ask(1, LocCtrl::REQUEST_ACCESS);
         assert!(!is_granted(&machine.frontend, 1));
-        machine.ask(0, RELINQUISH);
+        machine.ask(0, LocCtrl::RELINQUISH);
     };
     is_taken_in_mid_command(&machine, lose, 1);
 }
@@ -186,7 +180,7 @@ fn a_locality_that_relinquishes_in_mid_command_makes_way_for_the_next() {
 fn a_locality_that_was_seized_from_sees_it_and_can_ask_again() {
     let machine = Machine::started();
     get_ready(&machine.frontend, 0);
-    machine.ask(3, SEIZE);
+    machine.ask(3, LocCtrl::SEIZE);
     assert_eq!(
         read32(&machine.frontend, layout::LOC_STS),
         2,
@@ -235,10 +229,10 @@ fn a_dynamic_launch_is_in_pcr_17_and_the_flag_until_locality_3_clears_it() {
     // It outlives the machine's reset, and is the process' own.
     machine.frontend.reset().unwrap();
     assert!(machine.established());
-    machine.ask(2, RESET_ESTABLISHMENT);
+    machine.ask(2, LocCtrl::RESET_ESTABLISHMENT);
     machine.frontend.reset().unwrap();
     assert!(machine.established(), "locality 2 may not");
-    machine.ask(3, RESET_ESTABLISHMENT);
+    machine.ask(3, LocCtrl::RESET_ESTABLISHMENT);
     assert!(!machine.established());
     machine.frontend.reset().unwrap();
     assert!(!machine.established());

@@ -35,6 +35,16 @@ impl Memory for Interrupted<'_> {
     }
 }
 
+/// A side over memory before each access to which something happens: it is given the number of the access.
+fn interrupted<'a>(memory: &Arc<LocalMemory>, before_access: &'a dyn Fn(u32)) -> Crb<Interrupted<'a>> {
+    let memory = Interrupted {
+        memory: Arc::clone(memory),
+        accesses: Cell::default(),
+        before_access,
+    };
+    Crb::new(memory, Config::default())
+}
+
 /// What a locality writes to its TPM_LOC_CTRL: requestAccess, relinquish or seize.
 type Step = (u8, u32);
 
@@ -124,12 +134,7 @@ fn steps_may_come_anywhere_in_the_end_of_a_command() {
                         }
                     }
                 };
-                let interrupted = Interrupted {
-                    memory: Arc::clone(&memory),
-                    accesses: Cell::default(),
-                    before_access: &come,
-                };
-                let device = Crb::new(interrupted, Config::default());
+                let device = interrupted(&memory, &come);
                 device.complete(&RESPONSE);
                 accesses = device.memory().accesses.get();
                 (accesses..=END).for_each(come);
@@ -149,7 +154,7 @@ fn steps_may_come_anywhere_in_the_end_of_a_command() {
 #[test]
 fn a_command_may_end_anywhere_in_a_step() {
     every_case(|waits, steps, whole| {
-        for interrupted in 0..2 {
+        for which in 0..2 {
             for at in 0..END {
                 let memory = in_command(waits);
                 let device = over(&memory);
@@ -160,23 +165,18 @@ fn a_command_may_end_anywhere_in_a_step() {
                 };
                 let mut accesses = 0;
                 for (index, step) in steps.into_iter().enumerate() {
-                    if index != interrupted {
+                    if index != which {
                         write(&over(&memory), step);
                         continue;
                     }
-                    let memory = Interrupted {
-                        memory: Arc::clone(&memory),
-                        accesses: Cell::default(),
-                        before_access: &end,
-                    };
-                    let monitor = Crb::new(memory, Config::default());
+                    let monitor = interrupted(&memory, &end);
                     write(&monitor, step);
                     accesses = monitor.memory().accesses.get();
                     (accesses..=END).for_each(end);
                 }
                 assert!(
                     whole.contains(&seen(&memory)),
-                    "the command ends before access {at} of {accesses} in step {interrupted} of {steps:?}, {waits:?} waits: {:x?}",
+                    "the command ends before access {at} of {accesses} in step {which} of {steps:?}, {waits:?} waits: {:x?}",
                     seen(&memory)
                 );
                 if at > accesses {
@@ -201,12 +201,7 @@ fn who_sees_that_it_has_the_tpm_can_see_that_the_window_comes() {
             moments.set(moments.get() + 1);
         }
     };
-    let interrupted = Interrupted {
-        memory: Arc::clone(&memory),
-        accesses: Cell::default(),
-        before_access: &look,
-    };
     assert!(!monitor.is_given_back_soon());
-    Crb::new(interrupted, Config::default()).complete(&RESPONSE);
+    interrupted(&memory, &look).complete(&RESPONSE);
     assert!(moments.get() > 0 && !monitor.is_given_back_soon());
 }
