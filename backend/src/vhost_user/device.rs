@@ -114,11 +114,7 @@ impl Endpoint {
 
     /// Executes one command, if there is one.
     fn serve_one(&self, worker: &mut Worker, vring: &Vring) -> io::Result<Found> {
-        if worker.polling
-            && let Some(window) = &worker.window
-            && window.crb.polled_command()
-        {
-            self.serve_window(window, &mut worker.buffers, vring)?;
+        if worker.polling && self.serve_polled(worker, vring)? {
             return Ok(Found::Command);
         }
         let Some(memory) = &worker.memory else {
@@ -186,6 +182,14 @@ impl Endpoint {
             *monitor = Monitor::Tells;
         }
         *monitor == Monitor::Tells
+    }
+
+    /// Executes the command that is seen in the window while that is polled; false when there is none.
+    fn serve_polled(&self, worker: &mut Worker, vring: &Vring) -> io::Result<bool> {
+        let window = worker.window.as_ref().filter(|window| window.crb.polled_command());
+        let Some(window) = window else { return Ok(false) };
+        self.serve_window(window, &mut worker.buffers, vring)?;
+        Ok(true)
     }
 
     /// Executes the command that waits in the window, if there is one still.
@@ -265,11 +269,11 @@ impl Endpoint {
             return Ok(false);
         }
         worker.begin_polling();
-        let window = worker.window.as_ref().filter(|window| window.crb.polled_command());
-        let Some(window) = window else { return Ok(false) };
-        self.serve_window(window, &mut worker.buffers, vring)?;
-        worker.waiting.came(Last::Command);
-        Ok(true)
+        let found = self.serve_polled(worker, vring)?;
+        if found {
+            worker.waiting.came(Last::Command);
+        }
+        Ok(found)
     }
 
     /// Serves what comes. `found` says whether the kick has led to a command already.
